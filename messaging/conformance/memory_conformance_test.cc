@@ -1,0 +1,13 @@
+// The conformance suite on `memory:`.
+#include <memory>
+
+#include "messaging/conformance/conformance.h"
+#include "messaging/conformance/memory_backend.h"
+
+int main(int argc, char** argv) {
+  using namespace marquee::messaging;
+  return conformance::ConformanceMain(
+      argc, argv, {.make_backend = [] {
+        return std::make_unique<conformance::MemoryBackend>(MemoryWorldOptions());
+      }});
+}
