@@ -27,7 +27,8 @@ class AcceptedSources {
 
   // Accepts the stamp, unless it was before. kRefused: `*reason` says why; nothing has changed.
   Verdict Take(const Stamp& stamp, std::string* reason) {
-    if (stamp.incarnation == last_incarnation_ && stamp.source == last_source_) [[likely]] {
+    if (last_ != nullptr && stamp.incarnation == last_incarnation_ && stamp.source == last_source_)
+        [[likely]] {
       return TakeInto(last_, stamp, reason);
     }
     return TakeFromAnother(stamp, reason);
@@ -52,8 +53,8 @@ class AcceptedSources {
   std::map<std::string, Incarnations, std::less<>> by_source_;
   // The one that the last stamp was of; the next is likely of the same.
   std::string_view last_source_;  // a key of by_source_
-  Incarnation last_incarnation_;  // 0, which no stamp has: none
-  Accepted* last_ = nullptr;
+  Incarnation last_incarnation_;
+  Accepted* last_ = nullptr;  // null: none so far
 };
 
 }  // namespace marquee::domain

@@ -119,6 +119,16 @@ TEST_F(ShardStateTest, SequenceOf0IsADeadLetterAndAcceptsNothing) {
   EXPECT_EQ(ApplyStamped(0), Outcome::kDeadLetter);
 }
 
+TEST_F(ShardStateTest, StampOfNothingIsADeadLetterAlsoAsTheFirstMessage) {
+  OwnedMessage message = MessageAt(0, RatingOf(1, 4000));
+  message.value += std::string("\x0a\x00", 2);  // a stamp with no fields
+  EXPECT_EQ(Apply(message), Outcome::kDeadLetter);
+  EXPECT_THAT(state_.reason(), HasSubstr("the name of the source"));
+  message.value += std::string("\x0a\x02\x20\x01", 4);  // and a sequence
+  EXPECT_EQ(Apply(message), Outcome::kDeadLetter);
+  EXPECT_TRUE(state_.AllAccepted().empty());
+}
+
 TEST_F(ShardStateTest, DeadLettersSayWhy) {
   OwnedMessage garbage = MessageAt(0, RatingOf(1, 500));
   garbage.value = "\xff\xff";
