@@ -76,11 +76,13 @@ absl::Status CheckOrMake(const Store& store, sqlite::Database& database, const F
                          IfMissing if_missing) {
   MARQUEE_ASSIGN_OR_RETURN(int64_t application, database.QueryInt("PRAGMA application_id"));
   MARQUEE_ASSIGN_OR_RETURN(int64_t version, database.QueryInt("PRAGMA user_version"));
-  if (application == 0 && version == 0 && if_missing == IfMissing::kCreate) {
+  if (application == 0) {
+    // Nothing is there yet, or another process made it between the two looks: then the second look
+    // has its version beside our 0, and only a third one sees both.
     MARQUEE_ASSIGN_OR_RETURN(int64_t tables,
                              database.QueryInt("SELECT count(*) FROM sqlite_schema"));
-    if (tables == 0) MARQUEE_RETURN_IF_ERROR(MakeSchema(store, database, kind));
-    // By this process or, meanwhile, by another.
+    if (tables == 0 && version == 0 && if_missing == IfMissing::kCreate)
+      MARQUEE_RETURN_IF_ERROR(MakeSchema(store, database, kind));
     MARQUEE_ASSIGN_OR_RETURN(application, database.QueryInt("PRAGMA application_id"));
     MARQUEE_ASSIGN_OR_RETURN(version, database.QueryInt("PRAGMA user_version"));
   }
