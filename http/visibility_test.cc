@@ -38,6 +38,7 @@ TEST(VisibilityTest, PositionIsVisibleWhenEveryShardHasPassedIt) {
             Answer::kWaiting);
   Advance(visibility, {Mark(2, 100)});
   EXPECT_EQ(called, 0);
+  EXPECT_FALSE(visibility.Covers(At({{0, 5}, {2, 7}})));
   Advance(visibility, {Mark(0, 4)});
   EXPECT_EQ(called, 0);
   EXPECT_FALSE(visibility.Covers(At({{0, 5}})));

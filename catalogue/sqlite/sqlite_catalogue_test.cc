@@ -197,6 +197,35 @@ TEST_F(SqliteCatalogueTest, MissingFileIsNotMadeWhereThatWasNotAskedFor) {
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
+TEST_F(SqliteCatalogueTest, RowThatWasChangedBehindItsBackIsNeitherServedNorCounted) {
+  for (const char* change :
+       {"UPDATE means SET sum_thousandths = sum_thousandths + 1",
+        "UPDATE means SET as_of = as_of + 1", "UPDATE means SET histogram = x'01'",
+        "UPDATE movies SET title = 'Heta'"}) {
+    path_ += "x";
+    auto catalogue = Open();
+    auto writer = OpenWriter(*catalogue);
+    ASSERT_TRUE(
+        writer
+            ->Commit({.movies = {Titled(MakeMovie(1, "Heat"))}, .means = {MakeMean(1, 1, 2, 3000)}})
+            .ok());
+    auto reader = *catalogue->OpenReader();
+    ASSERT_TRUE(reader->Get(domain::MovieId(1)).ok());
+    {
+      auto database = *sqlite::Database::Open(path_, {});
+      ASSERT_TRUE(database.Execute(change).ok());
+    }
+    EXPECT_EQ(reader->Get(domain::MovieId(1)).status().code(), absl::StatusCode::kDataLoss)
+        << change;
+    EXPECT_EQ(reader->List({}).status().code(), absl::StatusCode::kDataLoss) << change;
+    EXPECT_EQ(OpenSqliteCatalogue({.path = path_}).status().code(), absl::StatusCode::kDataLoss)
+        << change;
+    absl::Status commit = writer->Commit(
+        {.movies = {Titled(MakeMovie(1, "Ran"))}, .means = {MakeMean(1, 5, 3, 3000)}});
+    EXPECT_EQ(commit.code(), absl::StatusCode::kDataLoss) << change;
+  }
+}
+
 TEST_F(SqliteCatalogueTest, CommitIsOneSync) {
   sqlite::FaultVfs vfs("catalogue-syncs");
   auto catalogue = *OpenSqliteCatalogue(
