@@ -219,7 +219,8 @@ class Broker {
   virtual absl::Status DeleteTopic(std::string_view topic) = 0;                 // kNotFound
 
   // kNotFound. A reader that starts at or before `end` and polls until its Next is at least `end`
-  // has read all that was published (and flushed) before this call.
+  // has read all that was published (and flushed) before this call; of an entity topic all but
+  // what a newer record of its key has replaced, which may lie beyond `end`: read on for that.
   virtual absl::StatusOr<Extent> DescribeShard(const TopicShard& shard) = 0;
 
   virtual absl::StatusOr<std::unique_ptr<Publisher>> OpenPublisher(std::string_view topic) = 0;
