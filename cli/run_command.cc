@@ -184,7 +184,8 @@ void AddRunSettings(Settings& settings, RunSettings& run, CLI::App& app) {
                    "end at the first bad row instead of sending it to the dead letters");
   settings.AddFlag("once", run.once, "end when everything that the inputs hold is visible");
   settings.AddFlag("new-input", run.new_input,
-                   "the ratings are another input than the one published before under this source");
+                   "where the ratings are another input than the one published before under this "
+                   "source, begin anew with them");
 }
 
 void AddRun(CLI::App& app, Action& action) {

@@ -83,8 +83,10 @@ void AddRatingProducer(CLI::App& app, Action& action) {
         settings.AddFlag("follow", service.follow, "go on when rows are appended");
         settings.AddFlag("strict", service.strict,
                          "end at the first bad row instead of sending it to the dead letters");
-        settings.AddFlag("new-input", service.new_input,
-                         "the file is another than the one published before under this source");
+        settings.AddFlag(
+            "new-input", service.new_input,
+            "where the file is another than the one published before under this source, begin "
+            "anew with it");
       },
       [](const ServiceSettings& service, Host& host) -> absl::Status {
         if (service.file.empty() && service.listen.empty()) {

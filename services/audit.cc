@@ -1,8 +1,8 @@
 #include "services/audit.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
-#include <set>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -32,9 +32,7 @@ class Auditor {
  public:
   Auditor(messaging::Broker* broker, catalogue::Reader& catalogue, const domain::Rules& rules,
           const AuditOptions& options)
-      : broker_(broker), catalogue_(catalogue), rules_(rules), options_(options) {
-    for (const AuditInput& file : options.files) file_sources_.insert(file.source);
-  }
+      : broker_(broker), catalogue_(catalogue), rules_(rules), options_(options) {}
 
   absl::StatusOr<AuditReport> Run() {
     if (broker_ != nullptr) {
@@ -90,6 +88,7 @@ class Auditor {
                             " was named for it)"));
         return absl::OkStatus();
       }
+      file_sources_[input.source] = claim->incarnation;
       const InputMark& done = claim->furthest_done.done;
       if (absl::Status verified = file->Verify(done); !verified.ok()) {
         Differ(absl::StrCat("source ", input.source, ": ", input.path,
@@ -159,9 +158,14 @@ class Auditor {
   void AddMessage(std::string_view value) {
     domain::Rating rating;
     if (!domain::ParseRating(value, &rating).ok()) return;
-    if (rating.stamp && file_sources_.contains(rating.stamp->source)) return;
+    if (rating.stamp && IsFromAFile(*rating.stamp)) return;
     expected_[rating.movie].Add(rating.value, rules_.scale);
     ++report_.ratings_from_topic;
+  }
+
+  bool IsFromAFile(const domain::Stamp& stamp) const {
+    auto file = file_sources_.find(stamp.source);
+    return file != file_sources_.end() && file->second == stamp.incarnation;
   }
 
   // Everything that `sources` says is done has been accepted.
@@ -225,7 +229,9 @@ class Auditor {
   catalogue::Reader& catalogue_;
   const domain::Rules& rules_;
   const AuditOptions& options_;
-  std::set<std::string, std::less<>> file_sources_;
+  // Of each file's source the incarnation that the file was claimed for; what former inputs of the
+  // source gave is taken from the topic.
+  std::map<std::string, domain::Incarnation, std::less<>> file_sources_;
   SourceClaims claims_;
   std::map<uint32_t, Offset> watermarks_;
   absl::flat_hash_map<MovieId, Aggregate> expected_;

@@ -45,19 +45,29 @@ absl::StatusOr<std::unique_ptr<FileRatingProducer>> FileRatingProducer::Open(
   return producer;
 }
 
-// Finds the open claim or makes one; afterwards the file is known to be the claimed one up to every
-// intent.
-absl::Status FileRatingProducer::TakeClaim() {
-  std::optional<SourceClaims::Claim> claim = sources_->claims().OpenClaim(options_.source);
-  if (claim && options_.new_input) {
+// The open claim, if there is one. Told that the file may be a new input, it closes every claim
+// that the file does not fit: only those, so that a restart with the same flags goes on where it
+// was.
+absl::StatusOr<std::optional<SourceClaims::Claim>> FileRatingProducer::FindClaim() {
+  while (true) {
+    std::optional<SourceClaims::Claim> claim = sources_->claims().OpenClaim(options_.source);
+    if (!claim || !options_.new_input) return claim;
+    absl::Status fits = VerifyMarks(claim->intents);
+    if (fits.ok()) return claim;
+    if (!absl::IsFailedPrecondition(fits)) return fits;
     domain::SourceProgress closing = claim->furthest_done;
     closing.writer = world_.random.Next();
     closing.claim = claim->claimed_at;
     closing.closed = true;
     closing.intended = claim->intended;
     MARQUEE_RETURN_IF_ERROR(sources_->Write(closing));
-    claim = sources_->claims().OpenClaim(options_.source);
   }
+}
+
+// Finds the open claim or makes one; afterwards the file is known to be the claimed one up to every
+// intent.
+absl::Status FileRatingProducer::TakeClaim() {
+  MARQUEE_ASSIGN_OR_RETURN(std::optional<SourceClaims::Claim> claim, FindClaim());
   record_.source = options_.source;
   record_.writer = world_.random.Next();
   record_.repeatable = true;
@@ -129,12 +139,20 @@ absl::Status FileRatingProducer::VerifyMarks(std::vector<InputMark> marks) {
 }
 
 absl::Status FileRatingProducer::OpenWindow(const InputMark& until) {
+  InputMark former = record_.intended;
   record_.intended = until;
   verified_.push_back(until);
   MARQUEE_CRASH_POINT("ratingproducer.before-intent");
   MARQUEE_RETURN_IF_ERROR(sources_->Write(record_));
   MARQUEE_CRASH_POINT("ratingproducer.after-intent");
-  return VerifyIntents();
+  absl::Status verified = VerifyIntents();
+  if (absl::IsFailedPrecondition(verified)) {
+    // Nothing beyond the former intent was published: taken back, it keeps nobody from going on who
+    // has the right file.
+    record_.intended = former;
+    MARQUEE_RETURN_IF_ERROR(sources_->Write(record_));
+  }
+  return verified;
 }
 
 absl::StatusOr<Turn> FileRatingProducer::Step(absl::Duration wait) {

@@ -31,7 +31,7 @@ struct FileRatingProducerOptions {
   std::optional<double> rate_per_s;  // none: as fast as it can
   std::optional<uint64_t> limit;     // publish at most this many in this run
   bool strict = false;               // a rejected row ends the producer (kInvalidArgument)
-  bool new_input = false;  // the file is not the one that was claimed: close that claim, begin anew
+  bool new_input = false;  // a claim that the file does not fit is closed, and a new one made
   uint64_t window_bytes = 64 << 20;  // how far an intent reaches
 
   // A canary for the simulation: takes an incarnation of its own without a claim. Never set outside
@@ -66,6 +66,7 @@ class FileRatingProducer final : public Service {
   FileRatingProducer(const World& world, const FileRatingProducerOptions& options,
                      FileProgress& progress);
 
+  absl::StatusOr<std::optional<domain::SourceClaims::Claim>> FindClaim();
   absl::Status TakeClaim();
   absl::Status VerifyIntents();
   absl::Status VerifyMarks(std::vector<domain::InputMark> marks);

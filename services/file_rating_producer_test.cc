@@ -2,6 +2,7 @@
 
 #include "domain/dead_letter.h"
 #include "domain/rating.h"
+#include "services/audit.h"
 #include "services/test_system.h"
 
 namespace marquee::services {
@@ -104,6 +105,67 @@ TEST_F(FileRatingProducerTest, ANewInputTakesANewIncarnationAndCounts) {
   options.new_input = true;
   ASSERT_TRUE(PublishRatings(options).ok());
   EXPECT_EQ(Catalogue()[10].aggregate.count, 3u);
+}
+
+TEST_F(FileRatingProducerTest, StartedAgainAsANewInputItCountsNothingTwice) {
+  FileRatingProducerOptions options{.source = "s", .path = Write("r.csv", kRows)};
+  ASSERT_TRUE(PublishRatings(options).ok());
+  Write("r.csv", "9,10,3.0,200\n");
+  options.new_input = true;
+  ASSERT_TRUE(PublishRatings(options).ok());
+  // A supervisor starts it with the flags that it has.
+  ASSERT_TRUE(PublishRatings(options).ok());
+  EXPECT_EQ(Catalogue()[10].aggregate.count, 3u);
+}
+
+TEST_F(FileRatingProducerTest, ANewInputIsTakenAlsoWhereATwinLeftAClaimOfTheOldOne) {
+  FileRatingProducerOptions options{.source = "s", .path = Write("r.csv", kRows)};
+  ASSERT_TRUE(PublishRatings(options).ok());
+  {
+    // The twin claimed at the same moment, and lost.
+    auto log = *SourceLog::Open(TheWorld());
+    domain::SourceProgress lost = log->claims().OpenClaim("s")->furthest_done;
+    lost.incarnation = domain::MakeIncarnation(1, lost.incarnation.value() + 1);
+    lost.writer = 7;
+    lost.claim.reset();
+    ASSERT_TRUE(log->Write(lost).ok());
+  }
+  Write("r.csv", "9,10,3.0,200\n");
+  options.new_input = true;
+  absl::Status status = PublishRatings(options);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Catalogue()[10].aggregate.count, 3u);
+}
+
+TEST_F(FileRatingProducerTest, TheAuditTakesWhatAFormerInputGaveFromTheTopic) {
+  FileRatingProducerOptions options{.source = "s", .path = Write("r.csv", kRows)};
+  ASSERT_TRUE(PublishRatings(options).ok());
+  Write("r.csv", "9,10,3.0,200\n");
+  options.new_input = true;
+  ASSERT_TRUE(PublishRatings(options).ok());
+  Catalogue();
+  auto reader = *catalogue_->OpenReader();
+  auto report = Audit(broker_.get(), *reader, rules_, {.files = {{"s", options.path}}});
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_TRUE(report->ok());
+  EXPECT_EQ(report->ratings_from_files, 1u);
+  EXPECT_EQ(report->ratings_from_topic, 5u);
+}
+
+TEST_F(FileRatingProducerTest, AnIntentThatTurnsOutWrongIsTakenBack) {
+  // Both read the claim before either went on; their files differ beyond the first window.
+  FileRatingProducerOptions right{.source = "s", .path = Write("a.csv", kRows), .window_bytes = 40};
+  std::string other = kRows;
+  other.replace(other.find("3,11,2.0"), 8, "3,11,2.5");
+  FileRatingProducerOptions wrong{
+      .source = "s", .path = Write("b.csv", other), .window_bytes = 1000};
+  auto a = *FileRatingProducer::Open(TheWorld(), right, progress_);
+  auto b = *FileRatingProducer::Open(TheWorld(), wrong, progress_);
+  ASSERT_TRUE(Turn(*a).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(Turn(*b)));
+  // The right one is not kept from going on.
+  Append("a.csv", "4,10,1.0,105\n");
+  EXPECT_TRUE(PublishRatings(right).ok());
 }
 
 TEST_F(FileRatingProducerTest, ATwinWithAnotherFileIsNoticedBeforeItPublishes) {
