@@ -4,12 +4,17 @@
 //   kInvalidArgument      fix the call or the input; trying again will not help
 //   kFailedPrecondition   something is set up differently than expected; a person decides
 //   kOutOfRange           the position asked for is gone or beyond the end; the message names the
-//   gap kNotFound, kAlreadyExists   as their names say kUnavailable          not reachable now; try
-//   again later kDeadlineExceeded     tried until the deadline; what it waited for is in the
-//   message kResourceExhausted    a limit was reached (queue, size, disk) kDataLoss what is stored
-//   is damaged or missing; nothing more is written; a person decides kAborted              somebody
-//   else took over (a lost shard, a lost lock): drop the work, start anew kCancelled            the
-//   caller's own end was asked for
+//                         gap
+//   kNotFound, kAlreadyExists   as their names say
+//   kUnavailable          not reachable now; try again later
+//   kDeadlineExceeded     tried until the deadline; what it waited for is in the message
+//   kResourceExhausted    a limit was reached (queue, size, disk)
+//   kDataLoss             what is stored is damaged or missing; nothing more is written; a person
+//                         decides
+//   kAborted              somebody else took over (a lost shard, a lost lock): drop the work, start
+//                         anew
+//   kCancelled            the caller's own end was asked for
+//
 // The message says what was expected, what was found, where, and what to try.
 #ifndef MARQUEE_BASE_STATUS_H_
 #define MARQUEE_BASE_STATUS_H_

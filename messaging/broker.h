@@ -2,32 +2,26 @@
 // conformance suite (messaging/conformance) has tests named after its nine sentences.
 //
 //  1. Sharded.     A topic has a fixed number of shards, set when it is declared; a message's shard
-//  follows from its
-//                  key (ShardOfKey), or is named by the publisher.
+//                  follows from its key (ShardOfKey), or is named by the publisher.
 //  2. Ordered.     Messages of one publisher with the same key are delivered in the order of
-//  publishing.
+//                  publishing.
 //  3. Positioned.  Each message has an offset in its shard that grows, has gaps and never changes.
-//  A subscription
-//                  starts at any offset, the start, the end, or a time. A topic has an identity; a
-//                  position kept from another topic of the same name is an error.
+//                  A subscription starts at any offset, the start, the end, or a time. A topic has
+//                  an identity; a position kept from another topic of the same name is an error.
 //  4. Durable.     When Flush returns ok, no crash of ours or restart of the broker loses what was
-//  published before.
+//                  published before.
 //  5. Repeatable.  Delivery is at least once; messages stay readable after they were processed, for
-//  every group.
+//                  every group.
 //  6. Owned.       In a group each shard has one live member at a time, each time with a higher
-//  generation. A member
-//                  learns of it where it polls: gained, revoked, lost.
+//                  generation. A member learns of it where it polls: gained, revoked, lost.
 //  7. Bounded.     Queues have limits. A publisher ahead of its broker waits; nothing is dropped
-//  silently. A message
-//                  over the limit is refused.
+//                  silently. A message over the limit is refused.
 //  8. Retained.    An event topic keeps messages for its retention; an entity topic keeps at least
-//  the newest message
-//                  of each key. Asking for an offset that is gone or beyond the end is an error
-//                  that names the gap.
+//                  the newest message of each key. Asking for an offset that is gone or beyond the
+//                  end is an error that names the gap.
 //  9. Honest.      An unreachable backend is retried with backoff until a deadline. What a caller
-//  may have to handle
-//                  is a status whose code says what to do (base/status.h); a broken precondition
-//                  aborts.
+//                  may have to handle is a status whose code says what to do (base/status.h); a
+//                  broken precondition aborts.
 //
 // Ownership: a Broker outlives the publishers and subscriptions made from it.
 // Threads: a Broker may be used from any thread; a Publisher or Subscription by one thread at a

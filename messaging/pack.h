@@ -14,10 +14,10 @@
 //        key lengths    varint each
 //        value lengths  varint each, plus one; 0: no value
 //        times          zigzag varint each: milliseconds after the record before (absent: all the
-//        same) offsets        varint each: offsets left out before the record (absent: none)
+//                       same)
+//        offsets        varint each: offsets left out before the record (absent: none)
 //        headers        for each record varint count; for each header varint name length, name,
-//        varint value length,
-//                       value (absent: no record has any)
+//                       varint value length, value (absent: no record has any)
 //        keys, values   bytes
 //  last 8   XXH3-64 of all before it, seeded with the salt
 // The salt binds a pack to its place (a row's key, say): a pack that is whole but somewhere else is

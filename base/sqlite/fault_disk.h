@@ -4,14 +4,13 @@
 //
 // What a power loss does, drawn from a seed:
 //   - each 512-byte sector becomes any of the versions it has had since the last sync of its file,
-//   in any order
-//     among sectors, or the first bytes of one version and the rest of another (bytes outside a
-//     write never change);
+//     in any order among sectors, or the first bytes of one version and the rest of another (bytes
+//     outside a write never change);
 //   - a cut of a file's size is there for all of its sectors or for none, and only after those
-//   before it;
+//     before it;
 //   - a file's size becomes any it has had since the last cut that is there;
 //   - a name points to any file it has pointed to since the last sync of its directory (or to
-//   none).
+//     none).
 // A sync that failed makes nothing durable, then or later: what was written before it stays
 // readable until the power is lost, as on Linux, where a failed fsync marks the pages clean.
 //

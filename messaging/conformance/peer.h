@@ -26,8 +26,7 @@ using BrokerOpener = std::function<absl::StatusOr<std::unique_ptr<Broker>>(
 struct PeerScript {
   enum class Role {
     // Publishes records with values "<name>:1", "<name>:2", … to topics[0], in bursts of random
-    // size, and flushes
-    // after each burst. The key of sequence n is "k<n % keys>".
+    // size, and flushes after each burst. The key of sequence n is "k<n % keys>".
     kPublisher,
     // Joins `group`; starts each shard it gains at its start, releases what is revoked.
     kMember,

@@ -84,9 +84,8 @@ class MemoryBroker final : public Broker {
 
   // The process dies. Of each publisher's unflushed records any subset, in order, is stored. Every
   // later call on this broker and on what was made from it, also one that waits now, has no effect
-  // and returns kCancelled
-  // ("crashed"). Its memberships last until their session timeouts, or end now with
-  // `leave_at_once`.
+  // and returns kCancelled ("crashed"). Its memberships last until their session timeouts, or end
+  // now with `leave_at_once`.
   void Crash(bool leave_at_once = false);
 
   // The same at the n-th call to the seam from now (1: the next), before or after the call's

@@ -4,20 +4,19 @@
 //
 // How the nine sentences are kept (messaging/broker.h):
 //   Sharded, Ordered   a publisher writes packs of records in the order of publishing, one
-//   transaction at a time Positioned         offsets count the records of a shard; the end of a
-//   shard is in the transaction of its records, so an
-//                      offset is never used twice; a topic's identity is drawn when its file is
-//                      made
+//                      transaction at a time
+//   Positioned         offsets count the records of a shard; the end of a shard is in the
+//                      transaction of its records, so an offset is never used twice; a topic's
+//                      identity is drawn when its file is made
 //   Durable            WAL with synchronous=FULL: a commit is a sync. What a kill left unsynced is
-//   made durable before it is
-//                      shown; after a failed sync nothing is written until what is there was copied
-//                      and synced anew
+//                      made durable before it is shown; after a failed sync nothing is written
+//                      until what is there was copied and synced anew
 //   Repeatable         reading changes nothing
 //   Owned              leases, and locks that the kernel frees (group_member.h)
 //   Bounded            queues and transactions have limits (sqlite_publisher.h)
 //   Retained           retention drops whole packs; entity topics are compacted as they are written
-//   (compaction.h) Honest             every lock is waited for until the deadline; every row has a
-//   checksum
+//                      (compaction.h)
+//   Honest             every lock is waited for until the deadline; every row has a checksum
 #ifndef MARQUEE_MESSAGING_SQLITE_SQLITE_BROKER_H_
 #define MARQUEE_MESSAGING_SQLITE_SQLITE_BROKER_H_
 
