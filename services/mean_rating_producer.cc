@@ -64,14 +64,10 @@ absl::StatusOr<Turn> MeanRatingProducer::Step(absl::Duration wait) {
   bool due = std::any_of(owned_.begin(), owned_.end(), [](const auto& o) {
     return o.second.state.due() > 0 || o.second.watermark_is_due();
   });
-  MARQUEE_ASSIGN_OR_RETURN(Delivery delivery, member_->Poll(due ? absl::ZeroDuration() : wait));
-  // What is lost is gone already, for the subscription too: before anything else is done.
-  for (const OwnershipEvent& event : delivery.events) {
-    if (event.kind == OwnershipEvent::Kind::kLost) MARQUEE_RETURN_IF_ERROR(Handle(event));
-  }
-  for (const OwnershipEvent& event : delivery.events) {
-    if (event.kind != OwnershipEvent::Kind::kLost) MARQUEE_RETURN_IF_ERROR(Handle(event));
-  }
+  bool busy = due || !unanswered_.empty();
+  MARQUEE_ASSIGN_OR_RETURN(Delivery delivery, member_->Poll(busy ? absl::ZeroDuration() : wait));
+  for (const OwnershipEvent& event : delivery.events) Queue(event);
+  MARQUEE_RETURN_IF_ERROR(HandleNext());
   if (delivery.batch) MARQUEE_RETURN_IF_ERROR(Apply(*delivery.batch));
   MARQUEE_RETURN_IF_ERROR(ObserveMeans());
   if (FlushIsDue(/*nothing_more=*/!delivery.batch)) {
@@ -81,21 +77,29 @@ absl::StatusOr<Turn> MeanRatingProducer::Step(absl::Duration wait) {
     MARQUEE_RETURN_IF_ERROR(CheckpointWhatIsDue());
     MARQUEE_RETURN_IF_ERROR(ReportPositionsNowAndThen());
   }
-  return delivery.batch || !delivery.events.empty() ? Turn::kWorked : Turn::kIdle;
+  bool worked = delivery.batch || !delivery.events.empty() || !unanswered_.empty();
+  return worked ? Turn::kWorked : Turn::kIdle;
 }
 
-absl::Status MeanRatingProducer::Handle(const OwnershipEvent& event) {
+// What is lost is gone already, for the subscription too: nothing of it is done any more. What is
+// revoked before it was restored need not be.
+void MeanRatingProducer::Queue(const OwnershipEvent& event) {
   world_.metrics.Rebalances(group_).Increment();
-  switch (event.kind) {
-    case OwnershipEvent::Kind::kGained:
-      return Restore(event.shard.shard);
-    case OwnershipEvent::Kind::kRevoked:
-      return GiveUp(event.shard.shard);
-    case OwnershipEvent::Kind::kLost:
-      Forget(event.shard.shard);
-      return absl::OkStatus();
+  std::erase_if(unanswered_,
+                [&](const OwnershipEvent& earlier) { return earlier.shard == event.shard; });
+  if (event.kind == OwnershipEvent::Kind::kLost) {
+    Forget(event.shard.shard);
+  } else {
+    unanswered_.push_back(event);
   }
-  return absl::OkStatus();
+}
+
+absl::Status MeanRatingProducer::HandleNext() {
+  if (unanswered_.empty()) return absl::OkStatus();
+  OwnershipEvent event = unanswered_.front();
+  unanswered_.pop_front();
+  if (event.kind == OwnershipEvent::Kind::kGained) return Restore(event.shard.shard);
+  return GiveUp(event.shard.shard);
 }
 
 // ---- Restoring
@@ -360,16 +364,23 @@ absl::Status MeanRatingProducer::PublishWatermarks() {
 
 // ---- Checkpoints
 
+// At most one: the next comes after the next poll.
 absl::Status MeanRatingProducer::CheckpointWhatIsDue() {
-  for (auto& [shard, owned] : owned_) {
-    absl::Duration now = world_.clock.Uptime();
+  absl::Duration now = world_.clock.Uptime();
+  auto longest_due = owned_.end();
+  for (auto at = owned_.begin(); at != owned_.end(); ++at) {
+    const Owned& owned = at->second;
     if (now < owned.checkpoint_due || owned.state.next() == owned.checkpointed) continue;
-    MARQUEE_RETURN_IF_ERROR(WriteCheckpoint(shard, owned));
-    absl::Duration took = world_.clock.Uptime() - now;
-    owned.checkpoint_due =
-        now + std::max(options_.checkpoint_interval,
-                       options_.checkpoint_pause_factor * took * static_cast<int>(owned_.size()));
+    if (longest_due == owned_.end() || owned.checkpoint_due < longest_due->second.checkpoint_due)
+      longest_due = at;
   }
+  if (longest_due == owned_.end()) return absl::OkStatus();
+  auto& [shard, owned] = *longest_due;
+  MARQUEE_RETURN_IF_ERROR(WriteCheckpoint(shard, owned));
+  absl::Duration took = world_.clock.Uptime() - now;
+  owned.checkpoint_due =
+      now + std::max(options_.checkpoint_interval,
+                     options_.checkpoint_pause_factor * took * static_cast<int>(owned_.size()));
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 #ifndef MARQUEE_SERVICES_MEAN_RATING_PRODUCER_H_
 #define MARQUEE_SERVICES_MEAN_RATING_PRODUCER_H_
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -99,7 +100,8 @@ class MeanRatingProducer final : public Service {
     return {world_.topics.checkpoints(), shard};
   }
 
-  absl::Status Handle(const messaging::OwnershipEvent& event);
+  void Queue(const messaging::OwnershipEvent& event);
+  absl::Status HandleNext();
   absl::Status Restore(messaging::Shard shard);
   absl::StatusOr<Owned> LoadCheckpoint(messaging::Shard shard);
   absl::Status VerifyLog(messaging::Shard shard, const domain::Checkpoint& checkpoint);
@@ -133,6 +135,9 @@ class MeanRatingProducer final : public Service {
   std::unique_ptr<DeadLetters> dead_letters_;
   std::unique_ptr<messaging::Subscription> means_reader_;
   std::map<messaging::Shard, Owned> owned_;
+  // Gained and revoked, one answered between two polls: restoring a shard or giving it up takes
+  // its time, and who does not poll loses all of them.
+  std::deque<messaging::OwnershipEvent> unanswered_;
   std::vector<domain::LogMessage> messages_;  // of the batch that is being applied
   absl::Duration flushed_at_;
   absl::Duration flush_interval_;

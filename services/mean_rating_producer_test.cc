@@ -46,6 +46,28 @@ TEST_F(MeanRatingProducerTest, AMeanThatDidNotChangeIsNotPublishedAgain) {
   EXPECT_EQ(Catalogue()[10].aggregate.count, 3u);
 }
 
+// A member that restores all it gained in one go may be silent for so long that it loses it again,
+// and so for ever.
+TEST_F(MeanRatingProducerTest, BetweenTwoShardsThatItRestoresItPolls) {
+  auto another = messaging::OpenMemoryBroker(server_, {}, clock_);
+  ASSERT_TRUE(another.ok());
+  auto system = OpenSystem(**another, Topics("p."), {.shards = 4}, random_);
+  ASSERT_TRUE(system.ok()) << system.status();
+  World world = TheWorld(**another);
+  world.topics = Topics("p.");
+  world.rules = system->rules;
+  auto producer = MeanRatingProducer::Open(world, {});
+  ASSERT_TRUE(producer.ok()) << producer.status();
+  size_t owned = 0;
+  for (int i = 0; i < 100 && owned < 4; ++i) {
+    ASSERT_TRUE((*producer)->Step(absl::ZeroDuration()).ok());
+    EXPECT_LE((*producer)->shards_owned(), owned + 1);
+    owned = (*producer)->shards_owned();
+    clock_.Advance(absl::Milliseconds(5));
+  }
+  EXPECT_EQ(owned, 4u);
+}
+
 TEST_F(MeanRatingProducerTest, ANewOwnerGoesOnFromTheCheckpointWithoutTheLogBeforeIt) {
   Publish(5);
   {
