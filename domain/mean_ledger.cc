@@ -129,6 +129,7 @@ void MeanLedger::DropStaleFlights() {
 }
 
 size_t MeanLedger::MemoryBytes() const {
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what a flight holds.
   return queue_.size() * sizeof(DueItem) + in_flights_ * sizeof(MovieEntry*);
 }
 

@@ -46,7 +46,7 @@ TEST(OpenApiTest, EveryRouteOfTheDocumentAnswersSomethingElseThanUnknownRoute) {
   parts.metrics = &metrics;
   parts.clock = &clock;
   Api api(ServerOptions(), parts);
-  for (std::string operation : OperationsOfDocument()) {
+  for (const std::string& operation : OperationsOfDocument()) {
     size_t space = operation.find(' ');
     std::string method = operation.substr(0, space), target = operation.substr(space + 1);
     if (size_t id = target.find("{id}"); id != std::string::npos) target.replace(id, 4, "1");

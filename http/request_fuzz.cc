@@ -71,7 +71,7 @@ void FuzzTarget(std::string_view text) {
 }  // namespace marquee::http
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace marquee::http;
+  using namespace marquee::http;  // NOLINT(google-build-using-namespace)
   if (size == 0) return 0;
   std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   switch (data[0]) {

@@ -7,7 +7,6 @@
 
 namespace marquee::services {
 
-using messaging::NewRecord;
 using messaging::Shard;
 
 RatingPublisher::RatingPublisher(const World& world, std::string source,

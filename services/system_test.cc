@@ -5,8 +5,6 @@
 namespace marquee::services {
 namespace {
 
-using testing::Test;
-
 class SystemTest : public TestSystem {};
 
 TEST_F(SystemTest, RecordsTheDefaultsOnceAndSaysThatItDid) {

@@ -31,11 +31,9 @@ TEST(SplitTitleAndYear, TheYearAtTheEndLeavesTheTitle) {
 }
 
 TEST(SplitTitleAndYear, AnythingElseStaysInTheTitle) {
-  for (const char* title : {"Babylon 5",
-                            "Death Note (2006\xe2\x80\x93"
-                            "2007)",
-                            "The (12a5)", "1995", "(1)", "", "Far (9999)", "Old (1799)",
-                            "Heat (1995) uncut", "Heat (19950)", "Heat (+995)"}) {
+  for (const char* title :
+       {"Babylon 5", "Death Note (2006–2007)", "The (12a5)", "1995", "(1)", "", "Far (9999)",
+        "Old (1799)", "Heat (1995) uncut", "Heat (19950)", "Heat (+995)"}) {
     EXPECT_EQ(Split(title).title, title);
     EXPECT_FALSE(Split(title).year) << title;
   }

@@ -38,8 +38,7 @@ std::string OddRow(Random& random) {
                                     "1,2,4.0,é",
                                     std::string("1,2,4.0,9\0", 10),
                                     "userId,movieId,rating,timestamp",
-                                    "\xef\xbb\xbf"
-                                    "1,2,4.0,9",
+                                    "\ufeff1,2,4.0,9",
                                     "-1,2,4.0,9",
                                     "1,9223372036854775808,4.0,9",
                                     "1,2,4.50,9",

@@ -44,9 +44,7 @@ TEST_F(RatingFileTest, ReadsLfAndCrlfWithAndWithoutHeadingAndByteOrderMark) {
   for (const char* text :
        {"1,2,4.5,99\n3,4,1,98\n", "userId,movieId,rating,timestamp\r\n1,2,4.5,99\r\n3,4,1,98\r\n",
         "\xef\xbb\xbfuserId,movieId,rating,timestamp\n1,2,4.5,99\n3,4,1,98",
-        "\xef\xbb\xbf"
-        "1,2,4.5,99\n3,4,1,98\n",
-        "\"1\",\"2\",\"4.5\",\"99\"\n3,4,1,98\n",
+        "\ufeff1,2,4.5,99\n3,4,1,98\n", "\"1\",\"2\",\"4.5\",\"99\"\n3,4,1,98\n",
         "\n\r\nuserId,movieId,rating,timestamp\n1,2,4.5,99\n3,4,1,98\r\n",
         "1::2::4.5::99\n3::4::1::98\n", "\xef\xbb\xbf\r\n1::2::4.5::99\r\n3::4::1::98"}) {
     RowBatch rows = RowsOf(text);

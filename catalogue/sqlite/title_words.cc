@@ -121,9 +121,7 @@ void AppendPair(std::string_view table, size_t index, std::string* out) {
 void AppendFolded(char32_t c, std::string* out) {
   if (c < 0x80) {
     *out += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 0x20 : c);
-  } else if (c == 0xd7 || c == 0xf7) {
-    AppendCharacter(c, out);
-  } else if (c >= 0xc0 && c <= 0xff) {
+  } else if (c >= 0xc0 && c <= 0xff && c != 0xd7 && c != 0xf7) {  // × and ÷ are no letters
     AppendPair(kLatin1, c - 0xc0, out);
   } else if (c >= 0x100 && c <= 0x17f) {
     AppendPair(kLatinExtendedA, c - 0x100, out);

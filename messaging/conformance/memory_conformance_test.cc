@@ -5,7 +5,7 @@
 #include "messaging/conformance/memory_backend.h"
 
 int main(int argc, char** argv) {
-  using namespace marquee::messaging;
+  using namespace marquee::messaging;  // NOLINT(google-build-using-namespace)
   return conformance::ConformanceMain(
       argc, argv, {.make_backend = [] {
         return std::make_unique<conformance::MemoryBackend>(MemoryWorldOptions());

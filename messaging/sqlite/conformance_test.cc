@@ -70,7 +70,7 @@ class SqliteBackend final : public conformance::Backend {
 }  // namespace marquee::messaging
 
 int main(int argc, char** argv) {
-  using namespace marquee::messaging;
+  using namespace marquee::messaging;  // NOLINT(google-build-using-namespace)
   conformance::Suite suite;
   suite.make_backend = [] { return std::make_unique<SqliteBackend>(); };
   suite.open = OpenUrl;

@@ -200,8 +200,8 @@ absl::Status SqlitePublisher::Write(std::span<const CompressedPack> packs,
 void SqlitePublisher::Run() {
   MutexLock lock(mutex_);
   while (!stop_) {
-    if (!error_.ok()) {
-      Rest();  // nothing more is sent until the caller knows
+    if (!error_.ok()) {  // NOLINT(bugprone-branch-clone): the first that is due, in this order
+      Rest();            // nothing more is sent until the caller knows
     } else if (!queue_.empty()) {
       CompressOne();
     } else if (BatchIsDue()) {
