@@ -23,7 +23,7 @@ constexpr std::string_view kMagic = "MQPK";
 constexpr uint8_t kVersion = 1;
 constexpr uint8_t kStored = 0;
 constexpr uint8_t kZstd = 1;
-// Publishers are to be as fast as their input is read: against level 1, a third less time, and a
+// Publishers are to be as fast as their input is read: against level 1, a quarter less time, and a
 // quarter more bytes.
 constexpr int kZstdLevel = -3;
 constexpr size_t kHeaderBytes = 24;
