@@ -25,13 +25,6 @@ absl::StatusOr<std::unique_ptr<SqliteWriter>> SqliteWriter::Open(sqlite::Databas
       writer->database_.Execute("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA "
                                 "secure_delete=0; PRAGMA cache_size=-16000"));
   sqlite3_wal_hook(writer->database_.handle(), &CountLogPages, writer.get());
-  MARQUEE_ASSIGN_OR_RETURN(std::string check, writer->database_.QueryText("PRAGMA quick_check(1)"));
-  if (check != "ok") {
-    return absl::DataLossError(
-        absl::StrCat(writer->database_.path(), ": damaged: ", check,
-                     ". Move this file away and start again: the catalogue is built again "
-                     "from the log"));
-  }
   MARQUEE_ASSIGN_OR_RETURN(writer->state_, ReadState(writer->database_));
   MARQUEE_ASSIGN_OR_RETURN(std::vector<domain::Watermark> watermarks,
                            ReadWatermarks(writer->database_));
