@@ -12,6 +12,7 @@ TEST(Mutex, OneThreadAtATime) {
   Mutex mutex;
   int count = 0;
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int step = 0; step < 10'000; ++step) {

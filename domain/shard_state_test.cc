@@ -196,6 +196,7 @@ TEST_F(ShardStateTest, ApplyAllTellsOfEachThatWasNotCountedWithItsReason) {
     log.push_back(MessageAt(i, rating));
   }
   std::vector<LogMessage> messages;
+  messages.reserve(log.size());
   for (const OwnedMessage& message : log) messages.push_back(message.Borrow());
   std::vector<std::pair<int64_t, Outcome>> told;
   state_.ApplyAll(messages, [&](const LogMessage& message, Outcome outcome) {

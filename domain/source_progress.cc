@@ -147,6 +147,7 @@ std::vector<SourceClaims::Claim> SourceClaims::All() const {
     }
   }
   std::vector<Claim> claims;
+  claims.reserve(by_incarnation.size());
   for (auto& [name, claim] : by_incarnation) claims.push_back(std::move(claim));
   std::sort(claims.begin(), claims.end(), [](const Claim& a, const Claim& b) {
     return std::tie(a.source, a.claimed_at, a.incarnation) <

@@ -71,7 +71,11 @@ void FuzzTarget(std::string_view text) {
 }  // namespace marquee::http
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace marquee::http;  // NOLINT(google-build-using-namespace)
+  using marquee::http::FuzzBody;
+  using marquee::http::FuzzCursor;
+  using marquee::http::FuzzPosition;
+  using marquee::http::FuzzQuery;
+  using marquee::http::FuzzTarget;
   if (size == 0) return 0;
   std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   switch (data[0]) {

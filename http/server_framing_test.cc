@@ -192,6 +192,7 @@ TEST_F(ServerFramingTest, TooManyConnectionsAreToldSoAndOthersGoOn) {
 TEST_F(ServerFramingTest, ThousandIdleConnectionsDoNotHinderOthers) {
   StartServer();
   std::vector<std::unique_ptr<RawClient>> idle;
+  idle.reserve(900);
   for (int i = 0; i < 900; ++i) idle.push_back(std::make_unique<RawClient>(port()));
   RawClient client(port());
   for (int i = 0; i < 100; ++i) ASSERT_EQ(client.Get("/livez").status, 200);

@@ -282,6 +282,7 @@ TEST_F(ServerReadTest, MovieNeverGoesBackWhileItChanges) {
     done = true;
   });
   std::vector<std::thread> clients;
+  clients.reserve(3);
   for (int c = 0; c < 3; ++c) {
     clients.emplace_back([this, &done] {
       RawClient client(port());

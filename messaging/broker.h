@@ -137,8 +137,8 @@ struct Batch {
 };
 
 struct Delivery {
-  std::vector<OwnershipEvent> events;
-  std::optional<Batch> batch;  // none: nothing more to read for now
+  std::vector<OwnershipEvent> events;  // in the order in which they came about
+  std::optional<Batch> batch;          // none: nothing more to read for now
 };
 
 // Reads shards, from positions of the reader's choice. One made with OpenReader reads any shard;

@@ -28,7 +28,10 @@ uint64_t Touch(const Record& record) {
 }  // namespace marquee::messaging
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace marquee::messaging;  // NOLINT(google-build-using-namespace)
+  using marquee::messaging::Offset;
+  using marquee::messaging::PackDecoder;
+  using marquee::messaging::Record;
+  using marquee::messaging::Touch;
   std::string pack(reinterpret_cast<const char*>(data), size);
   uint64_t checksum = XXH3_64bits(pack.data(), pack.size());
   pack.append(reinterpret_cast<const char*>(&checksum), sizeof checksum);

@@ -151,7 +151,7 @@ TEST(PackTest, RatingsLikeRecordsTakeFewBytes) {
                        "\x18" + static_cast<char>(random.Below(10)) + "generated-source-0001" +
                        std::to_string(i);
   }
-  EXPECT_LE(Encode(records).size(), 24 * records.size());
+  EXPECT_LE(Encode(records).size(), 20 * records.size());
 }
 
 TEST(PackTest, GoldenBytesOfVersion1) {

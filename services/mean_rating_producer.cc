@@ -406,6 +406,7 @@ absl::Status MeanRatingProducer::WriteCheckpoint(Shard shard, Owned& owned) {
   std::vector<std::string> old = owned.checkpoints.KeysBelowBest();
   if (old.empty()) return absl::OkStatus();
   std::vector<NewRecord> deletions;
+  deletions.reserve(old.size());
   for (const std::string& key : old)
     deletions.push_back({.key = key, .value = std::nullopt, .headers = {}, .shard = shard});
   MARQUEE_RETURN_IF_ERROR(checkpoints_->Publish(deletions));

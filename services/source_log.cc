@@ -77,6 +77,7 @@ absl::Status SourceLog::ForgetOld(const std::string& source, uint32_t kept) {
   }
   if (keys.empty()) return absl::OkStatus();
   std::vector<NewRecord> records;
+  records.reserve(keys.size());
   for (const std::string& key : keys) records.push_back({.key = key, .value = std::nullopt});
   return PublishAndRead(records);
 }

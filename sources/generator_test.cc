@@ -116,6 +116,7 @@ TEST_F(GeneratorTest, ValuesPopularityUsersAndTimesAreDistributedAsInTheRealSets
   EXPECT_GT(values[3000], values[3500]);
   EXPECT_GT(values[5000], values[4500]);
   std::vector<int> counts;
+  counts.reserve(movies.size());
   for (const auto& [movie, count] : movies) counts.push_back(count);
   std::sort(counts.begin(), counts.end());
   EXPECT_NEAR(counts.back(), 400'000 * 0.0035,

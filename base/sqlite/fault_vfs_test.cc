@@ -162,6 +162,7 @@ TEST(FaultVfsTest, ConnectionsOfSeveralThreadsShareAWal) {
   constexpr int kThreads = 3;
   constexpr int kRows = 100;
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&vfs, thread] {
       absl::StatusOr<Database> database = OpenAt(vfs, "WAL", "FULL");

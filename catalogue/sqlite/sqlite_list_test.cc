@@ -120,6 +120,7 @@ std::vector<uint64_t> Expected(const std::map<uint64_t, Entry>& entries, const L
     return query.descending ? a.text > b.text : a.text < b.text;
   });
   std::vector<uint64_t> ids;
+  ids.reserve(rows.size());
   for (const Row& row : rows) ids.push_back(row.id);
   return ids;
 }

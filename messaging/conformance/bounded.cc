@@ -69,8 +69,10 @@ void APublisherFarAheadOfItsReadersLosesNothing(Trial& trial) {
   std::string filler(100, 'x');
   for (int done = 0; done < kRecords; done += kSpan) {
     std::vector<std::string> values;
+    values.reserve(kSpan);
     for (int i = 0; i < kSpan; ++i) values.push_back(absl::StrCat(done + i, filler));
     std::vector<NewRecord> records;
+    records.reserve(kSpan);
     for (int i = 0; i < kSpan; ++i) {
       records.push_back({.key = std::string_view(values[i]).substr(0, 3), .value = values[i]});
     }

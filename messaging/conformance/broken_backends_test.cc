@@ -111,7 +111,8 @@ int RunBroken(int argc, char** argv, Defect defect) {
 }  // namespace marquee::messaging::conformance
 
 int main(int argc, char** argv) {
-  using namespace marquee::messaging::conformance;  // NOLINT(google-build-using-namespace)
+  using marquee::messaging::conformance::DefectOf;
+  using marquee::messaging::conformance::RunBroken;
   if (argc > 2 && std::strcmp(argv[1], "--broken") == 0) {
     if (auto defect = DefectOf(argv[2])) return RunBroken(argc - 2, argv + 2, *defect);
     std::fprintf(stderr, "unknown defect %s\n", argv[2]);

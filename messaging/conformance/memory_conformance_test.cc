@@ -5,7 +5,8 @@
 #include "messaging/conformance/memory_backend.h"
 
 int main(int argc, char** argv) {
-  using namespace marquee::messaging;  // NOLINT(google-build-using-namespace)
+  using marquee::messaging::MemoryWorldOptions;
+  namespace conformance = marquee::messaging::conformance;
   return conformance::ConformanceMain(
       argc, argv, {.make_backend = [] {
         return std::make_unique<conformance::MemoryBackend>(MemoryWorldOptions());

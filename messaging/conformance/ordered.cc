@@ -45,6 +45,7 @@ void PublishInSpans(Broker& broker, const std::string& topic, const std::string&
       values.push_back(absl::StrCat(name, ":", done + i));
     }
     std::vector<NewRecord> records;
+    records.reserve(size);
     for (int i = 0; i < size; ++i) records.push_back({.key = keys[i], .value = values[i]});
     MUST(publisher->Publish(records));
     done += size;

@@ -170,6 +170,7 @@ void StormsAcrossProcessesEndInBalance(Trial& trial) {
            std::all_of(owners.begin(), owners.end(), [](const auto& e) { return e.second == 1; });
   }));
   std::vector<const PeerMember*> all;
+  all.reserve(members.size());
   for (const auto& member : members) all.push_back(member.get());
   ExpectOneOwnerAtATime(all);
 }

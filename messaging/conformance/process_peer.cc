@@ -127,6 +127,7 @@ bool InputIsOpen() {
 std::unique_ptr<Peer> SpawnProcess(std::string_view url, const PeerScript& script) {
   std::vector<std::string> arguments = ToArguments(url, script);
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   int input[2], output[2];

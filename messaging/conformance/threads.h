@@ -42,6 +42,7 @@ class SideThread {
 // Runs body(0) … body(count - 1), each in a thread, and waits for all.
 inline void RunThreads(int count, const std::function<void(int)>& body) {
   std::vector<std::unique_ptr<SideThread>> threads;
+  threads.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) {
     threads.push_back(std::make_unique<SideThread>([&body, i] { body(i); }));
   }

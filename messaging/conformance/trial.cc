@@ -112,6 +112,7 @@ void ReadUntil(Trial& trial, Subscription& subscription,
 void ReadToEnd(Trial& trial, Broker& broker, Subscription& subscription,
                const std::vector<TopicShard>& shards, Collector* collector) {
   std::vector<std::pair<TopicShard, Offset>> ends;
+  ends.reserve(shards.size());
   for (const TopicShard& shard : shards) {
     ends.emplace_back(shard, MUST(broker.DescribeShard(shard)).end);
   }

@@ -59,6 +59,7 @@ class Fixture {
       }
     }
     std::vector<std::string> in_order;
+    in_order.reserve(values.size());
     for (auto& [unused, value] : values) in_order.push_back(value);
     return in_order;
   }

@@ -70,7 +70,9 @@ class SqliteBackend final : public conformance::Backend {
 }  // namespace marquee::messaging
 
 int main(int argc, char** argv) {
-  using namespace marquee::messaging;  // NOLINT(google-build-using-namespace)
+  using marquee::messaging::OpenUrl;
+  using marquee::messaging::SqliteBackend;
+  namespace conformance = marquee::messaging::conformance;
   conformance::Suite suite;
   suite.make_backend = [] { return std::make_unique<SqliteBackend>(); };
   suite.open = OpenUrl;

@@ -35,6 +35,7 @@ std::map<std::string, Share> FairShares(const std::vector<MemberRow>& members,
     ++(counts ? share.held : share.held_elsewhere);
   }
   std::vector<Share*> by_claim;
+  by_claim.reserve(shares.size());
   for (auto& [id, share] : shares) by_claim.push_back(&share);
   std::sort(by_claim.begin(), by_claim.end(), [](const Share* a, const Share* b) {
     return std::tuple(b->held, a->held_elsewhere, a->member->joined, a->member->id) <

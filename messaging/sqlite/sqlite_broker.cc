@@ -44,6 +44,7 @@ class SqliteBroker final : public Broker {
   absl::StatusOr<std::vector<TopicInfo>> ListTopics() override {
     MARQUEE_ASSIGN_OR_RETURN(auto files, directory_->All());
     std::vector<TopicInfo> topics;
+    topics.reserve(files.size());
     for (const std::shared_ptr<TopicFile>& file : files) topics.push_back(file->Info());
     return topics;
   }

@@ -200,8 +200,9 @@ absl::Status SqlitePublisher::Write(std::span<const CompressedPack> packs,
 void SqlitePublisher::Run() {
   MutexLock lock(mutex_);
   while (!stop_) {
-    if (!error_.ok()) {  // NOLINT(bugprone-branch-clone): the first that is due, in this order
-      Rest();            // nothing more is sent until the caller knows
+    // NOLINTNEXTLINE(bugprone-branch-clone): the first branch that is due, in this order.
+    if (!error_.ok()) {
+      Rest();  // nothing more is sent until the caller knows
     } else if (!queue_.empty()) {
       CompressOne();
     } else if (BatchIsDue()) {
