@@ -23,9 +23,7 @@ constexpr std::string_view kMagic = "MQPK";
 constexpr uint8_t kVersion = 1;
 constexpr uint8_t kStored = 0;
 constexpr uint8_t kZstd = 1;
-// Compressing is most of what a publisher's thread does. Level -1 takes less time than 1, and a
-// record like a rating still takes at most 20 bytes; docs/benchmarks.md has both.
-constexpr int kZstdLevel = -1;
+constexpr int kZstdLevel = 1;
 constexpr size_t kHeaderBytes = 24;
 constexpr size_t kChecksumBytes = 8;
 constexpr size_t kChunkBytes = size_t{256} << 10;
