@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <future>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -140,12 +141,17 @@ Host::Host(const CommonSettings& common)
       metrics_(kVersion),
       health_(clock_) {}
 
-absl::StatusOr<std::unique_ptr<Host>> Host::Open(const CommonSettings& common) {
+absl::StatusOr<std::unique_ptr<Host>> Host::Open(const CommonSettings& common, Parts parts) {
   std::unique_ptr<Host> host(new Host(common));
-  MARQUEE_ASSIGN_OR_RETURN(services::RulesWish wish, WishOf(common));
-  MARQUEE_ASSIGN_OR_RETURN(host->broker_, OpenBroker(common, host->clock_));
-  MARQUEE_ASSIGN_OR_RETURN(
-      host->system_, services::OpenSystem(*host->broker_, host->topics_, wish, host->random_));
+  std::future<absl::Status> catalogue;
+  if (parts == Parts::kSystemAndCatalogue) {
+    MARQUEE_RETURN_IF_ERROR(PrepareDataFolder(common.data));
+    catalogue = std::async(std::launch::async, [&host] { return host->OpenCatalogue(); });
+  }
+  absl::Status system = host->OpenSystem();
+  absl::Status opened = catalogue.valid() ? catalogue.get() : absl::OkStatus();
+  MARQUEE_RETURN_IF_ERROR(system);
+  MARQUEE_RETURN_IF_ERROR(opened);
   return host;
 }
 
@@ -175,8 +181,14 @@ void Host::AddRunner(const std::string& name, services::Runner::OpenService open
       health_, std::move(open), std::move(watch)));
 }
 
+absl::Status Host::OpenSystem() {
+  MARQUEE_ASSIGN_OR_RETURN(services::RulesWish wish, WishOf(common_));
+  MARQUEE_ASSIGN_OR_RETURN(broker_, OpenBroker(common_, clock_));
+  MARQUEE_ASSIGN_OR_RETURN(system_, services::OpenSystem(*broker_, topics_, wish, random_));
+  return absl::OkStatus();
+}
+
 absl::Status Host::OpenCatalogue() {
-  MARQUEE_RETURN_IF_ERROR(PrepareDataFolder(common_.data));
   MARQUEE_ASSIGN_OR_RETURN(
       catalogue_,
       catalogue::OpenSqliteCatalogue({.path = common_.CataloguePath(), .create = true, .vfs = ""}));

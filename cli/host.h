@@ -64,12 +64,13 @@ absl::StatusOr<std::optional<double>> ParseRate(const std::string& text);
 
 class Host {
  public:
-  // Opens the broker and the system there.
-  static absl::StatusOr<std::unique_ptr<Host>> Open(const CommonSettings& common);
+  enum class Parts { kSystem, kSystemAndCatalogue };
+  // Opens the broker and the system there; the catalogue, where it is asked for, beside them: after
+  // a crash each of the two has to be recovered and verified.
+  static absl::StatusOr<std::unique_ptr<Host>> Open(const CommonSettings& common, Parts parts);
   ~Host();
 
-  // The parts, made when they are asked for. Each Start* starts a service in a thread of its own.
-  absl::Status OpenCatalogue();
+  // Each Start* but StartServer starts a service in a thread of its own.
   absl::Status StartServer(const std::string& listen, bool with_catalogue, bool with_intake);
   void StartSink(const services::MovieDataSinkOptions& options);
   void StartMeans(const services::MeanRatingProducerOptions& options);
@@ -104,6 +105,8 @@ class Host {
 
  private:
   explicit Host(const CommonSettings& common);
+  absl::Status OpenSystem();
+  absl::Status OpenCatalogue();
   services::World WorldFor(const std::string& service);
   void AddRunner(const std::string& name, services::Runner::OpenService open,
                  services::Runner::Watch watch = nullptr);

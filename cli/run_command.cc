@@ -137,13 +137,13 @@ void SayWhatWasRead(const RunSettings& run, Host& host) {
 
 absl::StatusOr<int> Run(RunSettings run) {
   MARQUEE_RETURN_IF_ERROR(FindInputs(&run));
-  MARQUEE_ASSIGN_OR_RETURN(std::unique_ptr<Host> host, Host::Open(run.common));
+  MARQUEE_ASSIGN_OR_RETURN(std::unique_ptr<Host> host,
+                           Host::Open(run.common, Host::Parts::kSystemAndCatalogue));
   if (host->first()) {
     Say(absl::StrCat("recorded for this log: ", host->rules().shards,
                      " shards (cannot change later), ratings from ",
                      host->rules().scale.ToString()));
   }
-  MARQUEE_RETURN_IF_ERROR(host->OpenCatalogue());
   if (!run.once)
     MARQUEE_RETURN_IF_ERROR(
         host->StartServer(run.listen, /*with_catalogue=*/true, /*with_intake=*/true));

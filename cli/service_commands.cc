@@ -30,7 +30,7 @@ struct ServiceSettings {
 using Body = std::function<absl::Status(const ServiceSettings&, Host&)>;
 
 void AddService(CLI::App& app, Action& action, const char* name, const char* description,
-                const char* example,
+                const char* example, Host::Parts parts,
                 const std::function<void(Settings&, ServiceSettings&)>& options, Body body) {
   CLI::App* command = app.add_subcommand(name, description);
   command->footer(std::string("Example:\n  ") + example);
@@ -42,7 +42,7 @@ void AddService(CLI::App& app, Action& action, const char* name, const char* des
   command->callback([=, &action] {
     action = [=]() -> absl::StatusOr<int> {
       MARQUEE_RETURN_IF_ERROR(settings->Complete(service->common.config));
-      MARQUEE_ASSIGN_OR_RETURN(std::unique_ptr<Host> host, Host::Open(service->common));
+      MARQUEE_ASSIGN_OR_RETURN(std::unique_ptr<Host> host, Host::Open(service->common, parts));
       MARQUEE_RETURN_IF_ERROR(body(*service, *host));
       host->StartReporter();
       if (host->serves()) Say(absl::StrCat("serving on port ", host->port()));
@@ -69,6 +69,7 @@ void AddRatingProducer(CLI::App& app, Action& action) {
       "marquee ratingproducer --broker sqlite:data/log --source movielens --ratings "
       "ml-latest-small/ratings.csv\n"
       "  marquee ratingproducer --broker sqlite:data/log --source web --listen 127.0.0.1:8081",
+      Host::Parts::kSystem,
       [](Settings& settings, ServiceSettings& service) {
         settings.Add(
             "ratings", service.file,
@@ -115,6 +116,7 @@ void AddMovieDataProducer(CLI::App& app, Action& action) {
   AddService(
       app, action, "moviedataproducer", "Publish the movies of one source",
       "marquee moviedataproducer --broker sqlite:data/log --movies ml-latest-small/movies.csv",
+      Host::Parts::kSystem,
       [](Settings& settings, ServiceSettings& service) {
         settings.Add("movies", service.file, "file of movies");
         settings.Add("source", service.source, "name of the source");
@@ -145,6 +147,7 @@ void AddMeanRatingProducer(CLI::App& app, Action& action) {
       app, action, "meanratingproducer", "Keep the means of a share of the shards",
       "marquee meanratingproducer --broker sqlite:data/log     (start several: they share the "
       "shards)",
+      Host::Parts::kSystem,
       [](Settings& settings, ServiceSettings& service) {
         settings.Add("listen", service.listen, "HOST:PORT for health and metrics");
         settings.Add("session-timeout-ms", service.session_timeout_ms,
@@ -166,13 +169,13 @@ void AddMovieDataSink(CLI::App& app, Action& action) {
       app, action, "moviedatasink", "Keep a region's catalogue and serve it",
       "marquee moviedatasink --broker sqlite:data/log --data data/eu --region eu --listen "
       "127.0.0.1:8080",
+      Host::Parts::kSystemAndCatalogue,
       [](Settings& settings, ServiceSettings& service) {
         settings.Add("region", service.region,
                      "name of the region; each has a catalogue of its own, in --data");
         settings.Add("listen", service.listen, "HOST:PORT of the read API, health and metrics");
       },
       [](const ServiceSettings& service, Host& host) -> absl::Status {
-        MARQUEE_RETURN_IF_ERROR(host.OpenCatalogue());
         MARQUEE_RETURN_IF_ERROR(ServeIfAsked(service, host, /*with_catalogue=*/true, false));
         host.StartSink({.region = service.region});
         return absl::OkStatus();
