@@ -145,13 +145,14 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Open(const CommonSettings& common, P
   std::unique_ptr<Host> host(new Host(common));
   std::future<absl::Status> catalogue;
   if (parts == Parts::kSystemAndCatalogue) {
-    MARQUEE_RETURN_IF_ERROR(PrepareDataFolder(common.data));
-    catalogue = std::async(std::launch::async, [&host] { return host->OpenCatalogue(); });
+    // One that has to be made is made afterwards: a mistake in the settings leaves no file behind.
+    std::error_code ignored;
+    bool is_there = std::filesystem::exists(common.CataloguePath(), ignored);
+    catalogue = std::async(is_there ? std::launch::async : std::launch::deferred,
+                           [&host] { return host->OpenCatalogue(); });
   }
-  absl::Status system = host->OpenSystem();
-  absl::Status opened = catalogue.valid() ? catalogue.get() : absl::OkStatus();
-  MARQUEE_RETURN_IF_ERROR(system);
-  MARQUEE_RETURN_IF_ERROR(opened);
+  MARQUEE_RETURN_IF_ERROR(host->OpenSystem());
+  if (catalogue.valid()) MARQUEE_RETURN_IF_ERROR(catalogue.get());
   return host;
 }
 
@@ -189,6 +190,7 @@ absl::Status Host::OpenSystem() {
 }
 
 absl::Status Host::OpenCatalogue() {
+  MARQUEE_RETURN_IF_ERROR(PrepareDataFolder(common_.data));
   MARQUEE_ASSIGN_OR_RETURN(
       catalogue_,
       catalogue::OpenSqliteCatalogue({.path = common_.CataloguePath(), .create = true, .vfs = ""}));

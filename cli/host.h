@@ -65,8 +65,8 @@ absl::StatusOr<std::optional<double>> ParseRate(const std::string& text);
 class Host {
  public:
   enum class Parts { kSystem, kSystemAndCatalogue };
-  // Opens the broker and the system there; the catalogue, where it is asked for, beside them: after
-  // a crash each of the two has to be recovered and verified.
+  // Opens the broker and the system there; the catalogue, where it is asked for and was made
+  // before, beside them: after a crash each of the two has to be recovered and verified.
   static absl::StatusOr<std::unique_ptr<Host>> Open(const CommonSettings& common, Parts parts);
   ~Host();
 
