@@ -4,7 +4,9 @@ stubs in a copy of the folder."""
 
 import os
 import pathlib
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -199,6 +201,73 @@ class SetupTest(ScriptTest):
     def test_APackageThatCannotBeHadIsAnError(self):
         self.stub("bin/apt-get", '[[ $* != *install* ]]')
         self.assertEqual(self.setup()[0], 1)
+
+
+class KafkaTest(ScriptTest):
+    def setUp(self):
+        super().setUp()
+        # What a node needs to be formatted and to answer; java itself stays until it is ended.
+        shutil.copytree(ROOT / "tests/kafka", self.root / "tests/kafka")
+        self.stub("script/jars", "exit 0")
+        self.stub("bin/java", """case "$*" in
+  *StorageTool*) echo formatted ;;
+  *kafka.Kafka*) exec sleep 60 ;;
+  *) echo "tool ${*: -2}" ;;
+esac""")
+        self.stub("bin/kcat", "echo ' 1 brokers:'")
+        self.addCleanup(lambda: self.kafka("wipe", "--nodes", "3"))
+        self.addCleanup(lambda: self.kafka("wipe"))
+
+    def kafka(self, *arguments):
+        result = self.run_script(self.root / "script/kafka", *arguments)
+        return result.returncode, result.stdout.strip(), result.stderr.strip()
+
+    def test_EveryVerbIsInTheHelp(self):
+        verbs = re.findall(r"^  ([a-z]+)(?: \| [a-z]+)*\)", (ROOT / "script/kafka").read_text(), re.M)
+        code, words, _ = self.kafka("--help")
+        self.assertEqual(code, 0)
+        self.assertGreater(len(verbs), 7)
+        for verb in verbs:
+            self.assertIn(f"script/kafka {verb}", words)
+
+    def test_WhatItDoesNotKnowIsWrongUsage(self):
+        for call in ([], ["begin"], ["start", "--nodes", "2"], ["start", "--node", "1"], ["url", "--name"],
+                     ["start", "--name", "../x"]):
+            self.assertEqual(self.kafka(*call)[0], 2, call)
+
+    def test_AClusterThatDoesNotRunHasNoAddress(self):
+        code, words, error = self.kafka("url")
+        self.assertEqual((code, words), (1, ""))
+        self.assertIn("nodes1 does not run; script/kafka start --name nodes1", error)
+
+    def test_ItStartsOnceAndStopsWhatItStarted(self):
+        code, started, error = self.kafka("start")
+        self.assertEqual(code, 0, error)
+        url = started.split()[-1]
+        self.assertRegex(url, r"^kafka://127\.0\.0\.1:\d+$")
+        self.assertEqual(self.kafka("start")[1], f"script/kafka: nodes1 runs already: {url}")
+        self.assertEqual(self.kafka("url")[1], url)
+        pid = re.search(r"process (\d+)$", self.kafka("status")[1]).group(1)
+        self.kafka("stop")
+        self.assertEqual(self.kafka("status")[0], 1)
+        self.assertFalse(pathlib.Path("/proc", pid).exists() and "Z" not in pathlib.Path("/proc", pid, "stat").read_text())
+
+    def test_AProcessThatOnlyHasTheIdOfANodeIsNotEnded(self):
+        self.kafka("start")
+        record = self.root / "build/kafka/nodes1/1/pid"
+        node = record.read_text().split()[0]
+        other = subprocess.Popen(["sleep", "60"])
+        self.addCleanup(other.wait)
+        self.addCleanup(other.kill)
+        self.addCleanup(lambda: os.kill(int(node), signal.SIGKILL))
+        record.write_text(f"{other.pid} 1\n")
+        self.assertEqual(self.kafka("status")[0], 1)
+        self.kafka("stop")
+        self.assertIsNone(other.poll())
+
+    def test_AToolGetsTheAddressAndItsOwnOptions(self):
+        self.kafka("start")
+        self.assertEqual(self.kafka("tool", "TopicCommand", "--list", "--nodes"), (0, "tool --list --nodes", ""))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""The brokers that the crash test runs on."""
+
+import os
+import pathlib
+import secrets
+import subprocess
+import threading
+
+from services import Failure
+
+NODE_SECONDS_MAX = 120
+
+
+class SqliteBroker:
+    """The embedded log in the folder of the run."""
+
+    def __init__(self, folder):
+        self.url = f"sqlite:{folder}/log"
+        self.prefix = ""
+
+    def arguments(self):
+        return ["--broker", self.url]
+
+    def close(self):
+        pass
+
+
+class GivenBroker:
+    """One that runs already, by its URL."""
+
+    def __init__(self, url):
+        self.url = url
+        self.prefix = f"crash-{secrets.token_hex(4)}."
+
+    def arguments(self):
+        return ["--broker", self.url, "--topic-prefix", self.prefix]
+
+    def close(self):
+        pass
+
+
+class KafkaCluster(GivenBroker):
+    """Three nodes of Apache Kafka that are this run's alone: it kills them too."""
+
+    NODES = (1, 2, 3)
+
+    def __init__(self, script):
+        self.script = str(pathlib.Path(script).resolve())
+        self.name = f"crash-{os.getpid()}"
+        try:
+            self.call("start", "--nodes", "3")
+            super().__init__(self.call("url"))
+        except BaseException:
+            self.close()
+            raise
+
+    def call(self, verb, *arguments):
+        run = subprocess.run([self.script, verb, "--name", self.name, *arguments], stdin=subprocess.DEVNULL,
+                             capture_output=True, text=True, timeout=NODE_SECONDS_MAX, check=False)
+        if run.returncode != 0:
+            raise Failure(f"script/kafka {verb} {' '.join(arguments)} failed: {run.stdout}{run.stderr}")
+        return run.stdout.strip()
+
+    def servers(self):
+        return self.url.removeprefix("kafka://")
+
+    def kill(self, node):
+        self.call("kill", str(node))
+
+    def restart(self, node):
+        self.call("restart", str(node))
+
+    def close(self):
+        subprocess.run([self.script, "wipe", "--name", self.name], stdin=subprocess.DEVNULL, capture_output=True,
+                       timeout=NODE_SECONDS_MAX, check=False)
+
+
+class NodeTrouble(threading.Thread):
+    """Kills the nodes of a cluster as `kill -9` does, one after the other, leaders among them; the next one when the one
+    before is in sync again, since two of three are what a topic with replication 3 needs."""
+
+    def __init__(self, cluster, random):
+        super().__init__(daemon=True)
+        self.cluster, self.random = cluster, random
+        self.stop = threading.Event()
+        self.kills = self.rounds = 0
+        self.failure = None
+
+    def run(self):
+        try:
+            while not self.stop.is_set():
+                for node in self.random.sample(self.cluster.NODES, len(self.cluster.NODES)):
+                    self.cluster.kill(node)
+                    self.kills += 1
+                    self.stop.wait(self.random.uniform(0.2, 2))
+                    self.cluster.restart(node)
+                    if self.stop.wait(self.random.uniform(0.2, 1)):
+                        return
+                self.rounds += 1
+        except (Failure, subprocess.TimeoutExpired) as failure:
+            self.failure = Failure(f"the cluster did not come back: {failure}")
+
+    def finish(self):
+        self.stop.set()
+        self.join()
+        if self.failure:
+            raise self.failure
