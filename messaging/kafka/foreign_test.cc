@@ -69,6 +69,18 @@ class ForeignTest : public testing::Test {
     }
     return absl::OkStatus();
   }
+  // Declares until the error says so: a broker may know of what another was told a moment later.
+  bool TellsOf(const std::string& topic, std::string_view text) {
+    absl::Duration give_up = clock_.Uptime() + absl::Seconds(30);
+    while (clock_.Uptime() < give_up) {
+      absl::Status status = broker_->DeclareTopic({.name = topic, .shards = 1}).status();
+      if (absl::IsFailedPrecondition(status) &&
+          status.message().find({text.data(), text.size()}) != absl::string_view::npos) {
+        return true;
+      }
+    }
+    return false;
+  }
   std::string Servers() const { return cluster_.url().substr(std::string("kafka://").size()); }
 
   SystemClock clock_;
@@ -116,6 +128,73 @@ TEST_F(ForeignTest, AnOpenTransactionHoldsNobodyUp) {
   transactor.Abort();
   // The last offset is a marker's now, which is no record.
   EXPECT_EQ(Read(topic).size(), 5u);
+}
+
+// An administrator's client.
+class Administrator {
+ public:
+  explicit Administrator(const std::string& servers) {
+    char text[256];
+    rd_kafka_conf_t* conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "bootstrap.servers", servers.c_str(), text, sizeof text);
+    handle_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+    queue_ = rd_kafka_queue_new(handle_);
+  }
+  ~Administrator() {
+    rd_kafka_queue_destroy(queue_);
+    rd_kafka_destroy(handle_);
+  }
+  // As kafka-delete-records does.
+  void CutBelow(const std::string& topic, int64_t offset) {
+    PartitionsPtr list(rd_kafka_topic_partition_list_new(1));
+    rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), 0)->offset = offset;
+    rd_kafka_DeleteRecords_t* records = rd_kafka_DeleteRecords_new(list.get());
+    rd_kafka_DeleteRecords(handle_, &records, 1, nullptr, queue_);
+    rd_kafka_DeleteRecords_destroy(records);
+    Await();
+  }
+  void Alter(const std::string& topic, const char* name, const char* value) {
+    rd_kafka_ConfigResource_t* resource =
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str());
+    ErrorPtr error(rd_kafka_ConfigResource_add_incremental_config(
+        resource, name, RD_KAFKA_ALTER_CONFIG_OP_TYPE_SET, value));
+    EXPECT_EQ(error, nullptr);
+    rd_kafka_IncrementalAlterConfigs(handle_, &resource, 1, nullptr, queue_);
+    rd_kafka_ConfigResource_destroy(resource);
+    Await();
+  }
+
+ private:
+  void Await() {
+    EventPtr event(rd_kafka_queue_poll(queue_, 20'000));
+    ASSERT_NE(event, nullptr);
+    EXPECT_EQ(rd_kafka_event_error(event.get()), RD_KAFKA_RESP_ERR_NO_ERROR)
+        << rd_kafka_event_error_string(event.get());
+  }
+  rd_kafka_t* handle_;
+  rd_kafka_queue_t* queue_;
+};
+
+TEST_F(ForeignTest, RecordsThatWereCutAreAGapThatIsNamed) {
+  std::string topic = Declare(1);
+  Put(topic, 1, 10);
+  TopicShard shard{topic, Shard(0)};
+  TopicIdentity identity = broker_->DescribeTopic(topic).value().identity;
+  auto reader = broker_->OpenReader({}).value();
+  ASSERT_TRUE(reader->Start(shard, StartPosition::At({identity, Offset(2)})).ok());
+  Administrator(Servers()).CutBelow(topic, 5);
+  absl::Status status = ErrorOf(*reader);
+  EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("offsets 2 to 4 were dropped"));
+  status = reader->Start(shard, StartPosition::At({identity, Offset(2)}));
+  EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange) << status;
+  EXPECT_EQ(Read(topic), (std::vector<std::string>{"6", "7", "8", "9", "10"}));
+}
+
+TEST_F(ForeignTest, ATopicKeptForEverMayNotLoseRecordsForTheirSize) {
+  std::string topic = Declare(1);
+  Administrator(Servers()).Alter(topic, "retention.bytes", "1000000");
+  EXPECT_TRUE(TellsOf(topic, "expected retention.bytes=-1, found 1000000"));
 }
 
 TEST_F(ForeignTest, PartitionsThatAreAddedAreAnError) {
