@@ -81,4 +81,12 @@ absl::StatusOr<messaging::FlushedThrough> RatingPublisher::Flush() {
   return through;
 }
 
+void RatingPublisher::Rewind() {
+  for (size_t i = 0; i < next_sequence_.size(); ++i) next_sequence_[i] = flushed_through_[i] + 1;
+  added_ -= unflushed_ + pieces_.size();
+  unflushed_ = 0;
+  pieces_.clear();
+  bytes_.clear();
+}
+
 }  // namespace marquee::services

@@ -31,6 +31,11 @@ class RatingPublisher {
   // Sends and flushes; all that was added is durable then.
   absl::StatusOr<messaging::FlushedThrough> Flush();
 
+  // After an error of Add or Flush: takes back what was added since the last flush. Added again, in
+  // the same order, each rating gets the stamp that it had: what was stored nevertheless is a
+  // repeat.
+  void Rewind();
+
   const std::vector<uint64_t>& next_sequence() const { return next_sequence_; }
   uint64_t added() const { return added_; }
 
