@@ -200,13 +200,13 @@ size_t FileRatingProducer::RowsDueNow() {
 absl::StatusOr<size_t> FileRatingProducer::PublishRows(size_t rows_max) {
   MARQUEE_RETURN_IF_ERROR(file_->Read(record_.intended.byte, rows_max, &batch_));
   for (const sources::RejectedRow& row : batch_.rejected) MARQUEE_RETURN_IF_ERROR(Reject(row));
+  domain::Rating rating;
   for (const sources::RatingRow& row : batch_.ratings) {
-    MARQUEE_RETURN_IF_ERROR(ratings_->Add({.user = row.user,
-                                           .movie = row.movie,
-                                           .value = row.value,
-                                           .time_seconds = row.time_seconds,
-                                           .stamp = std::nullopt,
-                                           .idempotency = std::nullopt}));
+    rating.user = row.user;
+    rating.movie = row.movie;
+    rating.value = row.value;
+    rating.time_seconds = row.time_seconds;
+    MARQUEE_RETURN_IF_ERROR(ratings_->Add(rating));
   }
   if (batch_.byte == byte_) {
     return absl::DataLossError(absl::StrCat(options_.path, ": read nothing at byte ", byte_,

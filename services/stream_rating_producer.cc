@@ -102,13 +102,13 @@ absl::Status StreamRatingProducer::Publish() {
     letter.error = row.reason;
     MARQUEE_RETURN_IF_ERROR(dead_letters_->Add(std::move(letter)));
   }
+  domain::Rating rating;
   for (const sources::RatingRow& row : kept_.ratings) {
-    MARQUEE_RETURN_IF_ERROR(ratings_->Add({.user = row.user,
-                                           .movie = row.movie,
-                                           .value = row.value,
-                                           .time_seconds = row.time_seconds,
-                                           .stamp = std::nullopt,
-                                           .idempotency = std::nullopt}));
+    rating.user = row.user;
+    rating.movie = row.movie;
+    rating.value = row.value;
+    rating.time_seconds = row.time_seconds;
+    MARQUEE_RETURN_IF_ERROR(ratings_->Add(rating));
   }
   MARQUEE_RETURN_IF_ERROR(dead_letters_->Flush());
   return ratings_->Flush().status();

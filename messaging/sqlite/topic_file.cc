@@ -32,9 +32,11 @@ absl::Status TopicWasDeleted(const std::string& topic) {
 absl::StatusOr<std::string> TopicFile::Make(const Store& store, const TopicSpec& spec) {
   TopicIdentity identity = MakeIdentity();
   std::string file = fmt::format("{}.{}.db", spec.name, identity.substr(0, 8));
+  FileKind kind = kTopicFile;
+  if (spec.kind == TopicKind::kEvent) kind.page_size_bytes = kEventPageBytes;
   MARQUEE_ASSIGN_OR_RETURN(
       sqlite::Database database,
-      OpenStoreFile(store, store.PathOf(file), kTopicFile, IfMissing::kCreate, kQueryCacheBytes));
+      OpenStoreFile(store, store.PathOf(file), kind, IfMissing::kCreate, kQueryCacheBytes));
   MARQUEE_RETURN_IF_ERROR(WriteTopicRow(database, spec, identity));
   return file;
 }
