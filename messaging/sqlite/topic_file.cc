@@ -85,7 +85,16 @@ absl::StatusOr<sqlite::Database> TopicFile::Connect(int64_t cache_bytes) const {
   return database;
 }
 
+void TopicFile::Fail(const absl::Status& why) const {
+  MutexLock lock(failure_mutex_);
+  if (failure_.ok()) failure_ = why;
+}
+
 absl::Status TopicFile::CheckPresent() const {
+  {
+    MutexLock lock(failure_mutex_);
+    MARQUEE_RETURN_IF_ERROR(failure_);
+  }
   if (!store_.on_system_files()) return absl::OkStatus();
   struct stat found {};
   if (stat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_)
