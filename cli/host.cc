@@ -284,6 +284,21 @@ void Host::StartRatings(const services::FileRatingProducerOptions& options) {
       });
 }
 
+void Host::StartStreamedRatings(const services::StreamRatingProducerOptions& options) {
+  has_ratings_ = true;
+  services::World world = WorldFor("ratingproducer");
+  auto stream =
+      std::make_shared<sources::RatingStream>(STDIN_FILENO, "standard input", system_.rules.scale);
+  AddRunner(
+      "ratingproducer",
+      [this, world, options, stream]() -> absl::StatusOr<std::unique_ptr<services::Service>> {
+        return services::StreamRatingProducer::Open(world, options, *stream, progress_);
+      },
+      [this](services::Service& service) {
+        ratings_idle_ = static_cast<services::StreamRatingProducer&>(service).caught_up();
+      });
+}
+
 void Host::StartLiveRatings(const std::string& source) {
   services::World world = WorldFor("liveratingproducer");
   AddRunner("liveratingproducer",
@@ -312,26 +327,29 @@ absl::StatusOr<bool> Host::AllIsVisible() {
   http::LogPosition ends;
   MARQUEE_ASSIGN_OR_RETURN(messaging::TopicInfo ratings, broker_->DescribeTopic(topics_.ratings()));
   ends.ratings_identity = ratings.identity;
-  for (uint32_t i = 0; i < system_.rules.shards; ++i) {
-    MARQUEE_ASSIGN_OR_RETURN(messaging::Extent extent,
-                             broker_->DescribeShard({topics_.ratings(), messaging::Shard(i)}));
-    if (extent.end.value() > 0) ends.through[i] = domain::LogOffset(extent.end.value());
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<messaging::Extent> extents,
+                           DescribeAllShards(topics_.ratings()));
+  for (uint32_t i = 0; i < extents.size(); ++i) {
+    if (extents[i].end.value() > 0) ends.through[i] = domain::LogOffset(extents[i].end.value());
   }
   if (!visibility_.Covers(ends)) return false;
   MARQUEE_ASSIGN_OR_RETURN(std::vector<catalogue::TopicPosition> positions,
                            catalogue_reader_->Positions());
-  for (uint32_t i = 0; i < system_.rules.shards; ++i) {
-    MARQUEE_ASSIGN_OR_RETURN(messaging::Extent extent,
-                             broker_->DescribeShard({topics_.movies(), messaging::Shard(i)}));
-    if (extent.begin == extent.end) continue;
+  MARQUEE_ASSIGN_OR_RETURN(extents, DescribeAllShards(topics_.movies()));
+  for (uint32_t i = 0; i < extents.size(); ++i) {
+    if (extents[i].begin == extents[i].end) continue;
     bool read = false;
     for (const catalogue::TopicPosition& position : positions) {
       if (position.topic == "movies" && position.shard == i)
-        read = position.next >= extent.end.value();
+        read = position.next >= extents[i].end.value();
     }
     if (!read) return false;
   }
   return true;
+}
+
+absl::StatusOr<std::vector<messaging::Extent>> Host::DescribeAllShards(const std::string& topic) {
+  return broker_->DescribeShards(messaging::ShardsOf(topic, system_.rules.shards));
 }
 
 absl::Status Host::WaitForEnd() {

@@ -46,6 +46,14 @@ class KafkaBroker final : public Broker {
     return world_->topics.ExtentOf(shard);
   }
 
+  absl::StatusOr<std::vector<Extent>> DescribeShards(std::span<const TopicShard> shards) override {
+    MARQUEE_ASSIGN_OR_RETURN(auto by_shard, world_->topics.ExtentsOf(shards));
+    std::vector<Extent> extents;
+    extents.reserve(shards.size());
+    for (const TopicShard& shard : shards) extents.push_back(by_shard[shard]);
+    return extents;
+  }
+
   absl::StatusOr<std::unique_ptr<Publisher>> OpenPublisher(std::string_view topic) override {
     MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, world_->topics.Describe(topic));
     PublisherOptions options{.topic = info.spec, .deadline = deadline_};
