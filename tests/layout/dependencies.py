@@ -9,6 +9,8 @@ PAGE = "docs/dependencies.md"
 PACKAGES = "script/packages.txt"
 # Parts of CMake itself.
 CMAKE_MODULES = {"Threads", "PkgConfig"}
+# Built from a source package by script/librdkafka; the page says so in words.
+BUILT = {"RdKafka", "rdkafka"}
 
 
 class Row:
@@ -66,12 +68,13 @@ def found_by_cmake(tree):
         for number, line in tree.lines(path):
             line = line.split("#")[0]
             for name in re.findall(r"\bfind_package\(\s*(\w[\w+-]*)", line):
-                if name not in CMAKE_MODULES:
+                if name not in CMAKE_MODULES | BUILT:
                     found[name] = f"{path}:{number}"
             modules = re.search(r"\bpkg_check_modules\(([^)]*)\)", line)
             for name in modules.group(1).split()[1:] if modules else []:
-                if not name.isupper() and name not in ("REQUIRED", "IMPORTED_TARGET"):
-                    found[re.split(r"[<>=]", name)[0]] = f"{path}:{number}"
+                name = re.split(r"[<>=]", name)[0]
+                if not name.isupper() and name not in BUILT:
+                    found[name] = f"{path}:{number}"
     return found
 
 
