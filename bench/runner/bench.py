@@ -72,8 +72,11 @@ class Bench:
             raise NoResult(f"{name}: exit code {process.returncode}: {why}")
         return Finished(seconds, usage.ru_maxrss / 1024, out.read_text())
 
+    def json(self, *command):
+        return json.loads(self.run(*command).output)
+
     def program(self, name, *arguments):
-        return json.loads(self.run(PROGRAMS / name, *arguments).output)
+        return self.json(PROGRAMS / name, *arguments)
 
     def audit(self, data, ratings, *more):
         self.run(MARQUEE, "audit", "--data", data, "--ratings", ratings, *more)

@@ -6,15 +6,20 @@ import signal
 import subprocess
 import sys
 
+import kafka_rows
 import log_rows
 import served_rows
 from bench import Bench
+from kafka_cluster import ClusterError, KafkaNodes
+from kafka_rows import Kafka
 from log_rows import FULL_MOVIES, FULL_RATINGS
 from paths import MARQUEE, ROOT
 from processes import say
 from report import NoResult, Row, machine, table
 
-TARGETS = ["marquee", "beast_floor", "plain_sum_bench", "means_bench", "wakeup_bench", "visible_bench"]
+TARGETS = ["marquee", "beast_floor", "plain_sum_bench", "means_bench", "wakeup_bench", "visible_bench",
+           "kafka_raw_bench"]
+KAFKA_RATINGS = 10_000_000
 
 GROUPS = {
     "csv-to-log": log_rows.csv_to_log,
@@ -32,20 +37,25 @@ def parse_options(description):
     parser = argparse.ArgumentParser(description=description,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--ratings", type=int, default=FULL_RATINGS, metavar="N", help="default: %(default)s")
+    add("--broker", choices=["sqlite", "kafka"], default="sqlite", help="default: %(default)s")
+    add("--nodes", type=int, choices=[1, 3], default=1, help="of Kafka; default: %(default)s")
+    add("--ratings", type=int, metavar="N", help=f"default: {FULL_RATINGS}; {KAFKA_RATINGS} on Kafka")
     add("--movies", type=int, default=FULL_MOVIES, metavar="N", help="default: %(default)s")
-    add("--only", metavar="NAME,…", help=f"some of: {', '.join(GROUPS)}; none: no row")
+    add("--only", metavar="NAME,…", help=f"some of: {', '.join(GROUPS)}; on Kafka of: {', '.join(kafka_rows.GROUPS)}; none: no row")
     add("--quick", action="store_true", help="shorter loads, growth up to 4 million")
     add("--keep", action="store_true", help="keep the working folders")
     add("--no-build", action="store_true", help="take what build/bench holds")
     add("--profile", action="store_true",
         help="then the 15 symbols in which the whole system spends most time (perf)")
     options = parser.parse_args()
-    names = list(GROUPS) if options.only is None else options.only.split(",")
+    groups = GROUPS if options.broker == "sqlite" else kafka_rows.GROUPS
+    names = list(groups) if options.only is None else options.only.split(",")
     names = [name for name in names if name != "none"]
     for name in names:
-        if name not in GROUPS:
-            parser.error(f"--only: expected some of {', '.join(GROUPS)}, found {name}")
+        if name not in groups:
+            parser.error(f"--only: expected some of {', '.join(groups)}, found {name}")
+    if options.ratings is None:
+        options.ratings = FULL_RATINGS if options.broker == "sqlite" else KAFKA_RATINGS
     if options.ratings < 1000 or options.movies < 100:
         parser.error("expected at least 1000 ratings and 100 movies")
     return options, names
@@ -67,20 +77,35 @@ def profile(bench):
     return "\n".join(line[:100].rstrip() for line in lines[:15])
 
 
-def measure(bench, names):
+def measure_on_kafka(bench, names):
+    """All rows on nodes that are there for them alone."""
+    nodes = KafkaNodes(bench.options.nodes)
+    try:
+        return measure(bench, kafka_rows.GROUPS, names, Kafka(bench, nodes))
+    finally:
+        nodes.wipe()
+
+
+def measure(bench, groups, names, measured):
     """All rows, and whether each has a result."""
     rows = []
     complete = True
     for name in names:
         say(f"measuring {name}")
         try:
-            rows.extend(GROUPS[name](bench))
-        except NoResult as why:
+            rows.extend(groups[name](measured))
+        except (NoResult, ClusterError) as why:
             rows.append(Row(name, f"no result: {why}"))
             complete = False
         finally:
             bench.processes.end_all()
     return rows, complete
+
+
+def on_kafka(options):
+    if options.broker != "kafka":
+        return ""
+    return f"; Apache Kafka, {options.nodes} node{'s' if options.nodes > 1 else ''} on this machine"
 
 
 def main(description):
@@ -94,8 +119,11 @@ def main(description):
     bench = Bench(options)
     bench.work.mkdir(parents=True)
     try:
-        rows, complete = measure(bench, names)
-        print(f"{options.ratings:,} ratings, {options.movies:,} movies\n")
+        if options.broker == "kafka":
+            rows, complete = measure_on_kafka(bench, names)
+        else:
+            rows, complete = measure(bench, GROUPS, names, bench)
+        print(f"{options.ratings:,} ratings, {options.movies:,} movies{on_kafka(options)}\n")
         if rows:
             print(table(rows), flush=True)
         if options.profile:

@@ -1,16 +1,12 @@
 """The brokers that the crash test runs on."""
 
 import os
-import pathlib
 import secrets
 import subprocess
-import sys
 import threading
 
+from cluster import Cluster, ClusterError
 from services import Failure
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kafka"))
-from cluster import Cluster, ClusterError, kcat
 
 
 class SqliteBroker:
@@ -63,9 +59,9 @@ class NodeTrouble(threading.Thread):
     """Kills the nodes of a cluster as `kill -9` does, one after the other, leaders among them; the next one when the one
     before is in sync again, since two of three are what a topic with replication 3 needs."""
 
-    def __init__(self, cluster, random):
+    def __init__(self, nodes, random):
         super().__init__(daemon=True)
-        self.cluster, self.random = cluster, random
+        self.cluster, self.random = nodes, random
         self.stop = threading.Event()
         self.kills = self.rounds = 0
         self.failure = None

@@ -13,14 +13,17 @@ usage: crash_test.py --marquee BINARY --sources DIR [--kills N] [--seed S] [--br
 
 import argparse
 import os
+import pathlib
 import random
 import shutil
 import sys
 import time
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kafka"))
 
-from brokers import ClusterError, KafkaBroker, NodeTrouble
+from brokers import KafkaBroker, NodeTrouble
+from cluster import ClusterError
 from duplicates import publish_duplicates
 from proofs import heal, verify
 from services import Failure

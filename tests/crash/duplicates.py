@@ -1,6 +1,6 @@
 """Another client of the broker: it publishes again what others published."""
 
-from brokers import kcat
+import cluster
 from services import Failure
 
 SHARDS = 12
@@ -15,11 +15,11 @@ def publish_duplicates(broker, random, per_shard):
     topic, servers = f"{broker.prefix}ratings", broker.cluster.servers()
     count = 0
     for shard in range(SHARDS):
-        text = kcat(servers, "-C", "-t", topic, "-p", str(shard), "-o", "beginning", "-e", "-c", str(per_shard), "-D", "",
+        text = cluster.kcat(servers, "-C", "-t", topic, "-p", str(shard), "-o", "beginning", "-e", "-c", str(per_shard), "-D", "",
                     "-f", "%k" + KEY_END.decode() + "%s" + MESSAGE_END.decode())
         messages = text.split(MESSAGE_END)[:-1]
         random.shuffle(messages)
-        kcat(servers, "-P", "-t", topic, "-p", str(shard), "-X", "acks=all", "-K", KEY_END.decode(), "-D", MESSAGE_END.decode(),
+        cluster.kcat(servers, "-P", "-t", topic, "-p", str(shard), "-X", "acks=all", "-K", KEY_END.decode(), "-D", MESSAGE_END.decode(),
              data=b"".join(message + MESSAGE_END for message in messages))
         count += len(messages)
     if count == 0:

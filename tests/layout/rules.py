@@ -63,6 +63,7 @@ LIBRARIES = {
     r"CLI/": Library({"cli", "bench", "tests"}),
     r"toml\+\+/": Library({"cli"}),
     r"spdlog/": Library({"base", "messaging", "messaging/sqlite", "http", "services", "cli", "bench", "tests"}),
+    r"librdkafka/": Library({"messaging/kafka", "bench"}),
     r"librdkafka/|rabbitmq-c/|amqp\.h|libpq-fe\.h": Library(set(), reason="not a dependency of this release"),
     r"absl/synchronization/": Library(set(), reason="built by Debian without TSan's hooks; use base/mutex.h"),
     r"(mutex|condition_variable|shared_mutex)$": Library({"base"}, reason="use base/mutex.h, which the compiler checks"),
