@@ -306,25 +306,32 @@ bool Host::InputsAreRead() const {
   return (!has_ratings_ || ratings_idle_) && (!has_movies_ || movies_idle_);
 }
 
+absl::StatusOr<std::map<messaging::TopicShard, messaging::Extent>> Host::ExtentsOf(
+    const std::string& topic) {
+  std::vector<messaging::TopicShard> shards;
+  for (uint32_t i = 0; i < system_.rules.shards; ++i)
+    shards.push_back({topic, messaging::Shard(i)});
+  return broker_->DescribeShards(shards);
+}
+
 absl::StatusOr<bool> Host::AllIsVisible() {
   http::LogPosition ends;
   MARQUEE_ASSIGN_OR_RETURN(messaging::TopicInfo ratings, broker_->DescribeTopic(topics_.ratings()));
   ends.ratings_identity = ratings.identity;
-  for (uint32_t i = 0; i < system_.rules.shards; ++i) {
-    MARQUEE_ASSIGN_OR_RETURN(messaging::Extent extent,
-                             broker_->DescribeShard({topics_.ratings(), messaging::Shard(i)}));
-    if (extent.end.value() > 0) ends.through[i] = domain::LogOffset(extent.end.value());
+  MARQUEE_ASSIGN_OR_RETURN(auto of_ratings, ExtentsOf(topics_.ratings()));
+  for (const auto& [shard, extent] : of_ratings) {
+    if (extent.end.value() > 0)
+      ends.through[shard.shard.value()] = domain::LogOffset(extent.end.value());
   }
   if (!visibility_.Covers(ends)) return false;
   MARQUEE_ASSIGN_OR_RETURN(std::vector<catalogue::TopicPosition> positions,
                            catalogue_reader_->Positions());
-  for (uint32_t i = 0; i < system_.rules.shards; ++i) {
-    MARQUEE_ASSIGN_OR_RETURN(messaging::Extent extent,
-                             broker_->DescribeShard({topics_.movies(), messaging::Shard(i)}));
+  MARQUEE_ASSIGN_OR_RETURN(auto of_movies, ExtentsOf(topics_.movies()));
+  for (const auto& [shard, extent] : of_movies) {
     if (extent.begin == extent.end) continue;
     bool read = false;
     for (const catalogue::TopicPosition& position : positions) {
-      if (position.topic == "movies" && position.shard == i)
+      if (position.topic == "movies" && position.shard == shard.shard.value())
         read = position.next >= extent.end.value();
     }
     if (!read) return false;

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -108,6 +109,9 @@ class Host {
   absl::Status OpenSystem();
   absl::Status OpenCatalogue();
   services::World WorldFor(const std::string& service);
+  // Of each shard of a topic.
+  absl::StatusOr<std::map<messaging::TopicShard, messaging::Extent>> ExtentsOf(
+      const std::string& topic);
   void AddRunner(const std::string& name, services::Runner::OpenService open,
                  services::Runner::Watch watch = nullptr);
 

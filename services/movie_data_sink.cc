@@ -156,10 +156,13 @@ absl::Status MovieDataSink::TakeMean(const TopicShard& shard, const Record& reco
 // read it is held back, and the position with it, so that a restart reads it again.
 // (docs/design/0008)
 absl::Status MovieDataSink::ReleaseWatermarks() {
+  if (held_.empty()) return absl::OkStatus();
+  std::vector<TopicShard> shards;
+  for (const auto& [shard, held] : held_) shards.push_back(shard);
+  MARQUEE_ASSIGN_OR_RETURN(auto extents, world_.broker.DescribeShards(shards));
   for (auto held = held_.begin(); held != held_.end();) {
-    MARQUEE_ASSIGN_OR_RETURN(messaging::Extent extent, world_.broker.DescribeShard(held->first));
     MARQUEE_ASSIGN_OR_RETURN(Offset next, reader_->Next(held->first));
-    if (next < extent.end) {
+    if (next < extents.at(held->first).end) {
       ++held;
       continue;
     }
