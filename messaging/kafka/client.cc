@@ -1,0 +1,132 @@
+#include "messaging/kafka/client.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/status.h"
+#include "messaging/broker.h"
+#include "messaging/kafka/errors.h"
+#include "messaging/kafka/handle.h"
+#include "spdlog/spdlog.h"
+
+namespace marquee::messaging::kafka {
+namespace {
+
+// How librdkafka comes back to a broker that is away.
+constexpr const char* kReconnectMs = "50";
+constexpr const char* kReconnectMsMax = "1000";
+constexpr const char* kMetadataRefreshMs = "500";
+constexpr const char* kMetadataAgeMs = "60000";
+
+void OnError(rd_kafka_t*, int error, const char* reason, void* opaque) {
+  static_cast<Client*>(opaque)->Hear(static_cast<rd_kafka_resp_err_t>(error), reason);
+}
+
+// librdkafka speaks at every broken connection; that is told with the error of the call that waited
+// for it.
+void OnLog(const rd_kafka_t*, int, const char*, const char* text) {
+  spdlog::debug("librdkafka: {}", text);
+}
+
+void OnDelivered(rd_kafka_t* handle, const rd_kafka_message_t* message, void* opaque) {
+  const Client::Callbacks& callbacks = static_cast<Client*>(opaque)->callbacks();
+  callbacks.delivered(handle, message, callbacks.opaque);
+}
+
+int ResetConnection(int socket, void*) {
+  linger at_once{.l_onoff = 1, .l_linger = 0};
+  (void)setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  return close(socket);
+}
+
+void AddSecurity(const KafkaSettings& settings, ConfigLines* config) {
+  bool login = !settings.sasl_mechanism.empty();
+  (*config)["security.protocol"] = settings.tls ? (login ? "sasl_ssl" : "ssl")
+                                                : (login ? "sasl_plaintext" : "plaintext");
+  if (login) {
+    (*config)["sasl.mechanisms"] = settings.sasl_mechanism;
+    (*config)["sasl.username"] = settings.username;
+    (*config)["sasl.password"] = settings.password;
+  }
+  if (!settings.tls) return;
+  if (!settings.ca_file.empty()) (*config)["ssl.ca.location"] = settings.ca_file;
+  if (!settings.certificate_file.empty()) {
+    (*config)["ssl.certificate.location"] = settings.certificate_file;
+    (*config)["ssl.key.location"] = settings.key_file;
+    if (!settings.key_password.empty()) (*config)["ssl.key.password"] = settings.key_password;
+  }
+  (*config)["ssl.endpoint.identification.algorithm"] =
+      settings.verify_hostname ? "https" : "none";
+}
+
+}  // namespace
+
+ConfigLines CommonConfig(const KafkaSettings& settings, const std::string& client_id) {
+  ConfigLines config = {
+      {"bootstrap.servers", settings.servers},
+      {"client.id", client_id},
+      {"allow.auto.create.topics", "false"},
+      {"socket.keepalive.enable", "true"},
+      {"reconnect.backoff.ms", kReconnectMs},
+      {"reconnect.backoff.max.ms", kReconnectMsMax},
+      {"topic.metadata.refresh.interval.ms", kMetadataRefreshMs},
+      {"metadata.max.age.ms", kMetadataAgeMs},
+      {"message.max.bytes", fmt::format("{}", kMessageBytesMax + kMessageOverheadBytesMax)},
+      {"log.connection.close", "false"},
+  };
+  AddSecurity(settings, &config);
+  return config;
+}
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Open(rd_kafka_type_t type,
+                                                     const ConfigLines& config,
+                                                     const Callbacks& callbacks) {
+  std::unique_ptr<Client> client(new Client(callbacks));
+  ConfPtr conf(rd_kafka_conf_new());
+  char text[512];
+  for (const auto& [name, value] : config) {
+    // The text may show the value, and the value may be a password: the name is enough.
+    if (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), text, sizeof text) !=
+        RD_KAFKA_CONF_OK) {
+      return absl::InvalidArgumentError(
+          fmt::format("librdkafka does not take its setting {}; check the kafka.* settings", name));
+    }
+  }
+  rd_kafka_conf_set_opaque(conf.get(), client.get());
+  rd_kafka_conf_set_error_cb(conf.get(), OnError);
+  rd_kafka_conf_set_log_cb(conf.get(), OnLog);
+  if (callbacks.delivered != nullptr) rd_kafka_conf_set_dr_msg_cb(conf.get(), OnDelivered);
+  if (callbacks.events != 0) rd_kafka_conf_set_events(conf.get(), callbacks.events);
+  if (callbacks.reset_connections)
+    rd_kafka_conf_set_closesocket_cb(conf.get(), ResetConnection);
+  client->handle_ = rd_kafka_new(type, conf.get(), text, sizeof text);
+  if (client->handle_ == nullptr) {
+    return absl::InvalidArgumentError(
+        fmt::format("a Kafka client cannot be made: {}; check the kafka.* settings", text));
+  }
+  (void)conf.release();
+  return client;
+}
+
+Client::~Client() {
+  if (handle_ != nullptr) rd_kafka_destroy_flags(handle_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+void Client::Hear(rd_kafka_resp_err_t error, const std::string& text) {
+  MutexLock lock(mutex_);
+  last_heard_ = text;
+  if (IsRefusal(error, text)) refusal_ = StatusOf(error, "Kafka refuses this client", text);
+}
+
+absl::Status Client::Refusal() const {
+  MutexLock lock(mutex_);
+  return refusal_;
+}
+
+std::string Client::LastHeard() const {
+  MutexLock lock(mutex_);
+  return last_heard_.empty() ? "" : fmt::format(" (last heard: {})", last_heard_);
+}
+
+}  // namespace marquee::messaging::kafka

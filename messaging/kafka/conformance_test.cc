@@ -1,0 +1,83 @@
+// The conformance suite on Kafka: on one node, or on three with replication 3 and
+// min.insync.replicas 2 (MARQUEE_TEST_KAFKA_NODES).
+#include "messaging/conformance/conformance.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/status.h"
+#include "messaging/kafka/kafka_broker.h"
+#include "messaging/kafka/test_cluster.h"
+
+namespace marquee::messaging {
+namespace {
+
+class KafkaBackend final : public conformance::Backend {
+ public:
+  KafkaBackend() : cluster_(kafka::TestCluster::NodesWanted()) {}
+  ~KafkaBackend() override {
+    if (frozen_) cluster_.Resume();
+    if (!cluster_.is_foreign()) DeleteTopics();
+  }
+
+  conformance::Timings timings() const override {
+    conformance::Timings timings;
+    // A member does several things between two polls that ask the brokers, and a rebalance takes two
+    // rounds.
+    timings.session_timeout = absl::Seconds(3);
+    timings.settle = absl::Seconds(20);
+    return timings;
+  }
+
+  absl::StatusOr<std::unique_ptr<Broker>> Open(const BrokerOptions& options,
+                                               Clock& clock) override {
+    BrokerOptions ours = options;
+    // What is written is compacted but for the newest segment, which must be closed first.
+    ours.settings["kafka.segment_seconds"] = "1";
+    return OpenKafkaBroker(cluster_.url(), ours, clock);
+  }
+
+  void RestartServer() override { cluster_.Restart(); }
+
+  void SetReachable(bool reachable) override {
+    if (reachable == !frozen_) return;
+    frozen_ = !reachable;
+    if (frozen_) {
+      cluster_.Freeze();
+    } else {
+      cluster_.Resume();
+    }
+  }
+
+  std::unique_ptr<conformance::Peer> SpawnPeer(const conformance::PeerScript& script) override {
+    return conformance::SpawnProcess(cluster_.url(), script);
+  }
+
+ private:
+  // A cluster with thousands of shards takes long to restart.
+  void DeleteTopics() {
+    SystemClock clock;
+    absl::StatusOr<std::unique_ptr<Broker>> broker = OpenKafkaBroker(cluster_.url(), {}, clock);
+    if (!broker.ok()) return;
+    absl::StatusOr<std::vector<TopicInfo>> topics = (*broker)->ListTopics();
+    if (!topics.ok()) return;
+    for (const TopicInfo& topic : *topics) (void)(*broker)->DeleteTopic(topic.spec.name);
+  }
+
+  kafka::TestCluster cluster_;
+  bool frozen_ = false;
+};
+
+}  // namespace
+}  // namespace marquee::messaging
+
+int main(int argc, char** argv) {
+  using marquee::messaging::KafkaBackend;
+  using marquee::messaging::OpenKafkaBroker;
+  namespace conformance = marquee::messaging::conformance;
+  conformance::Suite suite;
+  suite.make_backend = [] { return std::make_unique<KafkaBackend>(); };
+  suite.open = OpenKafkaBroker;
+  return conformance::ConformanceMain(argc, argv, suite);
+}

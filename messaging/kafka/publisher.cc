@@ -1,0 +1,247 @@
+#include "messaging/kafka/publisher.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/status.h"
+#include "messaging/checks.h"
+#include "messaging/kafka/errors.h"
+
+namespace marquee::messaging::kafka {
+namespace {
+
+// A topic that was looked at this long ago is looked at again before more is published.
+constexpr absl::Duration kVerifiedFor = absl::Milliseconds(100);
+// And this often while an answer is waited for.
+constexpr absl::Duration kVerifyWhileWaiting = absl::Seconds(1);
+// What is in flight when all is given up may arrive for this long.
+constexpr absl::Duration kInFlightGrace = absl::Milliseconds(500);
+constexpr int kLookMs = 50;
+constexpr int kQueueMessagesMax = 1'000'000;
+constexpr int kBatchMessagesMax = 10'000;
+// Delivery reports are taken after so many records of one call.
+constexpr size_t kServeEvery = 1'000;
+
+// An empty text, which is not none.
+constexpr char kEmpty[] = "";
+const char* DataOf(std::string_view text) { return text.data() == nullptr ? kEmpty : text.data(); }
+
+ConfigLines ConfigFor(const KafkaSettings& settings) {
+  ConfigLines config = CommonConfig(settings, "marquee-publisher");
+  config["enable.idempotence"] = "true";
+  config["enable.gapless.guarantee"] = "true";
+  config["acks"] = "all";
+  config["max.in.flight"] = "5";
+  // The deadline is ours: a record that librdkafka gave up alone would be a gap.
+  config["message.timeout.ms"] = "0";
+  config["compression.codec"] = settings.compression;
+  config["linger.ms"] = fmt::format("{}", settings.linger_ms);
+  config["batch.num.messages"] = fmt::format("{}", kBatchMessagesMax);
+  config["queue.buffering.max.kbytes"] = fmt::format("{}", settings.queue_bytes / 1024);
+  config["queue.buffering.max.messages"] = fmt::format("{}", kQueueMessagesMax);
+  return config;
+}
+
+rd_kafka_headers_t* HeadersOf(std::span<const Header> headers) {
+  if (headers.empty()) return nullptr;
+  rd_kafka_headers_t* list = rd_kafka_headers_new(headers.size());
+  for (const Header& header : headers) {
+    (void)rd_kafka_header_add(list, DataOf(header.name), static_cast<ssize_t>(header.name.size()),
+                              DataOf(header.value), static_cast<ssize_t>(header.value.size()));
+  }
+  return list;
+}
+
+}  // namespace
+
+KafkaPublisher::KafkaPublisher(const KafkaSettings& settings, PublisherOptions options,
+                               std::unique_ptr<TopicCheck> check, Clock& clock)
+    : settings_(settings),
+      options_(std::move(options)),
+      check_(std::move(check)),
+      clock_(clock),
+      verified_at_(clock.Uptime()) {}
+
+KafkaPublisher::~KafkaPublisher() {
+  if (client_ != nullptr) (void)GiveUp(absl::OkStatus());
+}
+
+absl::Status KafkaPublisher::Open() {
+  Client::Callbacks callbacks;
+  callbacks.delivered = [](rd_kafka_t*, const rd_kafka_message_t* message, void* self) {
+    static_cast<KafkaPublisher*>(self)->Delivered(*message);
+  };
+  callbacks.opaque = this;
+  callbacks.reset_connections = true;
+  MARQUEE_ASSIGN_OR_RETURN(client_,
+                           Client::Open(RD_KAFKA_PRODUCER, ConfigFor(settings_), callbacks));
+  topic_.reset(rd_kafka_topic_new(client_->handle(), options_.topic.name.c_str(), nullptr));
+  MARQUEE_CHECK(topic_ != nullptr);
+  return absl::OkStatus();
+}
+
+void KafkaPublisher::Delivered(const rd_kafka_message_t& message) {
+  Shard shard(static_cast<uint32_t>(message.partition));
+  if (message.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (failure_.ok()) {
+      failure_ = StatusOf(message.err, fmt::format("publish to {}/{}", options_.topic.name,
+                                                   shard.value()),
+                          rd_kafka_message_errstr(&message));
+    }
+  } else if (message.offset < 0) {
+    unknown_.insert(shard);
+  } else {
+    Offset& through = through_[shard];
+    through = std::max(through, Offset(message.offset + 1));
+  }
+}
+
+absl::Status KafkaPublisher::Verify(absl::Duration age) {
+  if (clock_.Uptime() - verified_at_ < age) return absl::OkStatus();
+  MARQUEE_RETURN_IF_ERROR(check_->Check(age));
+  verified_at_ = clock_.Uptime();
+  return absl::OkStatus();
+}
+
+absl::Status KafkaPublisher::Failure() {
+  if (client_ == nullptr) return absl::OkStatus();
+  client_->Serve();
+  MARQUEE_RETURN_IF_ERROR(failure_);
+  MARQUEE_RETURN_IF_ERROR(client_->Refusal());
+  char text[256];
+  rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(client_->handle(), text, sizeof text);
+  if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return absl::OkStatus();
+  return absl::UnavailableError(
+      fmt::format("publish to {}: the producer cannot go on: {}; publish again what was not flushed",
+                  options_.topic.name, text));
+}
+
+absl::Status KafkaPublisher::GiveUp(absl::Status status) {
+  if (client_ == nullptr) return status;
+  rd_kafka_t* handle = client_->handle();
+  (void)rd_kafka_purge(handle, RD_KAFKA_PURGE_F_QUEUE);
+  absl::Duration give_up = clock_.Uptime() + kInFlightGrace;
+  while (rd_kafka_outq_len(handle) > 0 && clock_.Uptime() < give_up) rd_kafka_poll(handle, 10);
+  topic_.reset();
+  client_.reset();
+  failure_ = absl::OkStatus();
+  unknown_.clear();
+  return status;
+}
+
+absl::Status KafkaPublisher::Publish(std::span<const NewRecord> records) {
+  if (absl::Status failure = Failure(); !failure.ok()) return GiveUp(failure);
+  for (const NewRecord& record : records)
+    MARQUEE_RETURN_IF_ERROR(CheckRecord(options_.topic, record));
+  if (absl::Status verified = Verify(kVerifiedFor); !verified.ok()) return GiveUp(verified);
+  if (client_ == nullptr) MARQUEE_RETURN_IF_ERROR(Open());
+  int64_t now_ms = absl::ToUnixMillis(clock_.Now());
+  size_t until_served = kServeEvery;
+  for (const NewRecord& record : records) {
+    if (absl::Status status = Produce(record, now_ms); !status.ok()) return GiveUp(status);
+    if (--until_served > 0) continue;
+    client_->Serve();
+    until_served = kServeEvery;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status KafkaPublisher::Produce(const NewRecord& record, int64_t now_ms) {
+  Shard shard = record.shard.value_or(Shard(0));
+  if (!record.shard) shard = ShardOfKey(record.key, options_.topic.shards);
+  rd_kafka_headers_t* headers = HeadersOf(record.headers);
+  rd_kafka_vu_t parts[7];
+  parts[0].vtype = RD_KAFKA_VTYPE_RKT;
+  parts[0].u.rkt = topic_.get();
+  parts[1].vtype = RD_KAFKA_VTYPE_PARTITION;
+  parts[1].u.i32 = static_cast<int32_t>(shard.value());
+  parts[2].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
+  parts[2].u.i = RD_KAFKA_MSG_F_COPY;
+  parts[3].vtype = RD_KAFKA_VTYPE_KEY;
+  parts[3].u.mem.ptr = const_cast<char*>(DataOf(record.key));
+  parts[3].u.mem.size = record.key.size();
+  parts[4].vtype = RD_KAFKA_VTYPE_VALUE;
+  parts[4].u.mem.ptr = record.value ? const_cast<char*>(DataOf(*record.value)) : nullptr;
+  parts[4].u.mem.size = record.value ? record.value->size() : 0;
+  parts[5].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
+  parts[5].u.i64 = now_ms;
+  parts[6].vtype = RD_KAFKA_VTYPE_HEADERS;
+  parts[6].u.headers = headers;
+  size_t count = headers == nullptr ? 6 : 7;
+  while (true) {
+    ErrorPtr error(rd_kafka_produceva(client_->handle(), parts, count));
+    if (error == nullptr) return absl::OkStatus();
+    absl::Status status = absl::OkStatus();
+    if (rd_kafka_error_code(error.get()) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+      status = AwaitRoom();
+    } else {
+      status = StatusOf(rd_kafka_error_code(error.get()),
+                        fmt::format("publish to {}", options_.topic.name),
+                        rd_kafka_error_string(error.get()));
+    }
+    if (status.ok()) continue;
+    if (headers != nullptr) rd_kafka_headers_destroy(headers);
+    return status;
+  }
+}
+
+absl::Status KafkaPublisher::AwaitRoom() {
+  rd_kafka_t* handle = client_->handle();
+  absl::Duration give_up = clock_.Uptime() + options_.deadline;
+  int before = rd_kafka_outq_len(handle);
+  while (rd_kafka_outq_len(handle) >= before) {
+    rd_kafka_poll(handle, kLookMs);
+    MARQUEE_RETURN_IF_ERROR(Failure());
+    if (clock_.Uptime() >= give_up) {
+      return absl::DeadlineExceededError(fmt::format(
+          "topic {}: the queue was full for {} with {} records that Kafka has not acknowledged{}; "
+          "see whether the brokers run and have enough replicas in sync",
+          options_.topic.name, absl::FormatDuration(options_.deadline), before,
+          client_->LastHeard()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status KafkaPublisher::AwaitDelivery() {
+  rd_kafka_t* handle = client_->handle();
+  absl::Duration give_up = clock_.Uptime() + options_.deadline;
+  while (true) {
+    rd_kafka_resp_err_t flushed = rd_kafka_flush(handle, kLookMs);
+    MARQUEE_RETURN_IF_ERROR(Failure());
+    if (flushed == RD_KAFKA_RESP_ERR_NO_ERROR) return absl::OkStatus();
+    if (clock_.Uptime() >= give_up) {
+      return absl::DeadlineExceededError(fmt::format(
+          "topic {}: waited {} for Kafka to acknowledge {} records{}; see whether the brokers run "
+          "and have enough replicas in sync",
+          options_.topic.name, absl::FormatDuration(options_.deadline), rd_kafka_outq_len(handle),
+          client_->LastHeard()));
+    }
+    // One that was deleted is never acknowledged. That it cannot be asked for now says nothing.
+    absl::Status verified = Verify(kVerifyWhileWaiting);
+    if (!verified.ok() && !absl::IsDeadlineExceeded(verified)) return verified;
+  }
+}
+
+absl::Status KafkaPublisher::LearnOffsets() {
+  for (Shard shard : unknown_) {
+    MARQUEE_ASSIGN_OR_RETURN(Offset end, check_->EndOf(shard));
+    Offset& through = through_[shard];
+    through = std::max(through, end);
+  }
+  unknown_.clear();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FlushedThrough> KafkaPublisher::Flush() {
+  if (client_ == nullptr) return through_;
+  absl::Status status = AwaitDelivery();
+  if (status.ok()) status = LearnOffsets();
+  if (!status.ok()) return GiveUp(status);
+  return through_;
+}
+
+}  // namespace marquee::messaging::kafka

@@ -1,0 +1,81 @@
+// Publishes to one topic with an idempotent producer of its own: acks=all, order kept, no gap.
+//
+// After an error the producer is thrown away with all that it has queued, and the next call makes a
+// new one. What the old one had in flight is waited for a moment; then its connections are reset, so
+// that nothing that is still on its way is stored after what comes later.
+//
+// Memory: kafka.queue_bytes. Threads: one at a time; delivery reports come while it waits or serves.
+#ifndef MARQUEE_MESSAGING_KAFKA_PUBLISHER_H_
+#define MARQUEE_MESSAGING_KAFKA_PUBLISHER_H_
+
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "messaging/broker.h"
+#include "messaging/kafka/client.h"
+#include "messaging/kafka/handle.h"
+#include "messaging/kafka/settings.h"
+#include "messaging/kafka/topics.h"
+
+namespace marquee::messaging::kafka {
+
+// Whether a topic is still the one that it was.
+class TopicCheck {
+ public:
+  virtual ~TopicCheck() = default;
+  virtual absl::Status Check(absl::Duration age) = 0;
+  // Its end now: for a record whose own offset the broker does not tell any more.
+  virtual absl::StatusOr<Offset> EndOf(Shard shard) = 0;
+};
+
+struct PublisherOptions {
+  TopicSpec topic;
+  absl::Duration deadline = absl::Seconds(60);
+};
+
+class KafkaPublisher final : public Publisher {
+ public:
+  // `settings` and `clock` outlive it.
+  KafkaPublisher(const KafkaSettings& settings, PublisherOptions options,
+                 std::unique_ptr<TopicCheck> check, Clock& clock);
+  ~KafkaPublisher() override;
+
+  absl::Status Publish(std::span<const NewRecord> records) override;
+  absl::StatusOr<FlushedThrough> Flush() override;
+
+  // For tests: a fault that a broker can hardly be made to show.
+  rd_kafka_t* handle() { return client_ == nullptr ? nullptr : client_->handle(); }
+
+ private:
+  absl::Status Open();
+  absl::Status Verify(absl::Duration age);
+  // What has gone wrong since the last look.
+  absl::Status Failure();
+  // Throws the producer away; returns `status`.
+  absl::Status GiveUp(absl::Status status);
+  absl::Status Produce(const NewRecord& record, int64_t now_ms);
+  absl::Status AwaitRoom();
+  absl::Status AwaitDelivery();
+  absl::Status LearnOffsets();
+  void Delivered(const rd_kafka_message_t& message);
+
+  const KafkaSettings& settings_;
+  const PublisherOptions options_;
+  const std::unique_ptr<TopicCheck> check_;
+  Clock& clock_;
+
+  std::unique_ptr<Client> client_;  // none: made at the next Publish
+  TopicPtr topic_;
+  absl::Status failure_;  // of a record, not told yet
+  absl::Duration verified_at_;
+  FlushedThrough through_;
+  std::set<Shard> unknown_;  // stored, at offsets that were not told
+};
+
+}  // namespace marquee::messaging::kafka
+
+#endif  // MARQUEE_MESSAGING_KAFKA_PUBLISHER_H_

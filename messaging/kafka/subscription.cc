@@ -1,0 +1,316 @@
+#include "messaging/kafka/subscription.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "messaging/checks.h"
+#include "messaging/kafka/errors.h"
+#include "messaging/kafka/groups.h"
+
+namespace marquee::messaging::kafka {
+namespace {
+
+// A waiting Poll looks up this often, for leases and identities.
+constexpr absl::Duration kLookInterval = absl::Milliseconds(50);
+constexpr absl::Duration kReportInterval = absl::Seconds(1);
+constexpr absl::Duration kKnownFor = absl::Seconds(1);
+
+std::string Show(const TopicShard& shard) {
+  return fmt::format("{}/{}", shard.topic, shard.shard.value());
+}
+
+absl::Status GapError(const TopicShard& shard, Offset asked, const Extent& extent) {
+  if (asked < extent.begin) {
+    return absl::OutOfRangeError(fmt::format(
+        "{}: offset {} is gone: offsets {} to {} were dropped (retention, or deleted by hand); what "
+        "is kept begins at {}",
+        Show(shard), asked.value(), asked.value(), extent.begin.value() - 1,
+        extent.begin.value()));
+  }
+  return absl::OutOfRangeError(fmt::format(
+      "{}: offset {} is beyond the end, {}: the log was cut, or is another than the position is of",
+      Show(shard), asked.value(), extent.end.value()));
+}
+
+std::string MadeUpName() {
+  return fmt::format("marquee-{:08x}", Random::FromSystem().Next() & 0xffffffff);
+}
+
+}  // namespace
+
+KafkaSubscription::KafkaSubscription(World& world, SubscriptionOptions options)
+    : world_(world), options_(std::move(options)), watch_(*world.admin) {
+  if (options_.member.empty()) options_.member = MadeUpName();
+}
+
+KafkaSubscription::~KafkaSubscription() {
+  WriteReports(/*at_once=*/true);
+  ready_.Clear();
+  memberships_.clear();
+  if (fetcher_ != nullptr) world_.fetchers.Return(std::move(fetcher_));
+}
+
+absl::Status KafkaSubscription::Join(std::span<const std::string> topics) {
+  if (options_.group.empty() || topics.empty()) {
+    return absl::InvalidArgumentError("to join a group, name it and the topics that it shares");
+  }
+  if (options_.session_timeout < absl::Milliseconds(1)) {
+    return absl::InvalidArgumentError(
+        fmt::format("group {}: expected a session timeout above 0, found {}", options_.group,
+                    absl::FormatDuration(options_.session_timeout)));
+  }
+  std::map<uint32_t, std::set<std::string>> by_shards;
+  for (const std::string& topic : topics) {
+    MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, world_.topics.DescribeRecent(topic, kKnownFor));
+    by_shards[info.spec.shards].insert(topic);
+    watched_[topic] = {info.identity, info.spec.shards};
+  }
+  uint32_t most = by_shards.rbegin()->first;
+  for (const auto& [shards, names] : by_shards) {
+    MembershipOptions membership{.group = KafkaGroupOf(options_.group, shards, most),
+                                 .member = options_.member,
+                                 .session_timeout = options_.session_timeout,
+                                 .topics = {names.begin(), names.end()},
+                                 .shards = shards};
+    MARQUEE_ASSIGN_OR_RETURN(
+        std::unique_ptr<GroupMembership> joined,
+        GroupMembership::Join(world_.settings, std::move(membership), world_.clock, &bell_));
+    for (const std::string& name : names) membership_of_[name] = joined.get();
+    memberships_.push_back(std::move(joined));
+  }
+  return absl::OkStatus();
+}
+
+GroupMembership* KafkaSubscription::MembershipOf(const std::string& topic) const {
+  auto found = membership_of_.find(topic);
+  return found == membership_of_.end() ? nullptr : found->second;
+}
+
+void KafkaSubscription::ForgetLost(size_t first_event) {
+  for (size_t i = first_event; i < events_.size(); ++i) {
+    if (events_[i].kind == OwnershipEvent::Kind::kLost) Forget(events_[i].shard);
+  }
+}
+
+absl::Status KafkaSubscription::Refresh() {
+  size_t before = events_.size();
+  absl::Status status;
+  for (const auto& membership : memberships_) status.Update(membership->Refresh(&events_));
+  ForgetLost(before);
+  return status;
+}
+
+bool KafkaSubscription::IsExpired() const {
+  return std::any_of(memberships_.begin(), memberships_.end(),
+                     [](const auto& membership) { return membership->IsExpired(); });
+}
+
+absl::StatusOr<Delivery> KafkaSubscription::Poll(absl::Duration wait) {
+  absl::Duration give_up = world_.clock.Uptime() + wait;
+  while (true) {
+    bell_.Reset();
+    MARQUEE_RETURN_IF_ERROR(Refresh());
+    MARQUEE_RETURN_IF_ERROR(Fetch());
+    // This process may have stood still since the last line.
+    if (IsExpired()) continue;
+    watch_error_.Update(watch_.Look(watched_));
+    Delivery delivery;
+    if (watch_error_.ok()) delivery.batch = NextBatch();
+    if (events_.empty() && !delivery.batch) MARQUEE_RETURN_IF_ERROR(FirstError());
+    delivery.events = std::exchange(events_, {});
+    WriteReports(/*at_once=*/false);
+    absl::Duration left = give_up - world_.clock.Uptime();
+    if (!delivery.events.empty() || delivery.batch || world_.clock.IsManual() ||
+        left <= absl::ZeroDuration()) {
+      return delivery;
+    }
+    bell_.Wait(std::min(left, kLookInterval));
+  }
+}
+
+absl::Status KafkaSubscription::FirstError() const {
+  for (const auto& [shard, started] : started_) MARQUEE_RETURN_IF_ERROR(started.error);
+  return watch_error_;
+}
+
+// Begins to fetch what was started, and takes what was fetched when all before was handed out.
+absl::Status KafkaSubscription::Fetch() {
+  for (auto& [shard, started] : started_) {
+    if (started.fetching || !started.error.ok()) continue;
+    MARQUEE_RETURN_IF_ERROR(fetcher_->Start(shard, started.next));
+    started.fetching = true;
+  }
+  if (fetcher_ == nullptr) return absl::OkStatus();
+  if (ready_.empty()) ready_.Fill(*fetcher_);
+  return fetcher_->client().Refusal();
+}
+
+std::optional<Batch> KafkaSubscription::NextBatch() {
+  while (!ready_.empty()) {
+    Portion& portion = ready_.Pop();
+    auto started = started_.find(portion.shard);
+    if (started == started_.end()) continue;
+    // Whoever releases it on being told would not expect records of it afterwards.
+    if (IsBeingRevoked(portion.shard)) {
+      Forget(portion.shard);
+      continue;
+    }
+    Offset before = started->second.next;
+    if (portion.error != RD_KAFKA_RESP_ERR_NO_ERROR)
+      started->second.error = ErrorOf(portion, portion.next.value_or(before));
+    if (!portion.next || (*portion.next <= before && portion.records.empty())) continue;
+    started->second.next = std::max(before, *portion.next);
+    return Batch{.shard = started->first,
+                 .records = portion.records,
+                 .next = started->second.next};
+  }
+  return std::nullopt;
+}
+
+absl::Status KafkaSubscription::ErrorOf(const Portion& portion, Offset next) {
+  const TopicShard& shard = portion.shard;
+  auto watched = watched_.find(shard.topic);
+  if (watched != watched_.end()) {
+    absl::Status same = world_.topics.CheckIdentity(shard.topic, watched->second.identity,
+                                                    absl::ZeroDuration());
+    if (!same.ok() && !absl::IsDeadlineExceeded(same)) return same;
+  }
+  if (portion.error == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+      portion.error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+    MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.topics.ExtentOf(shard));
+    if (next < extent.begin || next > extent.end) return GapError(shard, next, extent);
+    return absl::OutOfRangeError(fmt::format(
+        "{}: the log was cut below offset {} and filled anew, and what was read there is not what it "
+        "holds now ({}); it holds {} to {}",
+        Show(shard), next.value(), portion.error_text, extent.begin.value(), extent.end.value()));
+  }
+  return StatusOf(portion.error, fmt::format("read {}", Show(shard)), portion.error_text);
+}
+
+bool KafkaSubscription::IsBeingRevoked(const TopicShard& shard) const {
+  return std::any_of(events_.begin(), events_.end(), [&](const OwnershipEvent& event) {
+    return event.kind == OwnershipEvent::Kind::kRevoked && event.shard == shard;
+  });
+}
+
+absl::StatusOr<Offset> KafkaSubscription::Resolve(const TopicShard& shard, const TopicInfo& info,
+                                                  const StartPosition& position) {
+  if (const auto* since = std::get_if<StartPosition::Since>(&position.at))
+    return world_.topics.OffsetAt(shard, since->time);
+  MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.topics.ExtentOf(shard));
+  if (std::holds_alternative<StartPosition::Earliest>(position.at)) return extent.begin;
+  if (std::holds_alternative<StartPosition::Latest>(position.at)) return extent.end;
+  const auto& kept = std::get<Position>(position.at);
+  if (kept.topic_identity != info.identity) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}: the position is of a topic with identity {}, and this one has {}; it was "
+                    "deleted and made again, and the position is of no use here",
+                    Show(shard), kept.topic_identity, info.identity));
+  }
+  if (kept.offset < extent.begin || kept.offset > extent.end)
+    return GapError(shard, kept.offset, extent);
+  return kept.offset;
+}
+
+absl::Status KafkaSubscription::Start(const TopicShard& shard, const StartPosition& position) {
+  if (!memberships_.empty()) {
+    GroupMembership* membership = MembershipOf(shard.topic);
+    if (membership == nullptr) {
+      return absl::AbortedError(fmt::format("group {} does not share topic {}", options_.group,
+                                            shard.topic));
+    }
+    MARQUEE_RETURN_IF_ERROR(membership->CheckOwns(shard));
+  }
+  MARQUEE_ASSIGN_OR_RETURN(TopicInfo info,
+                           world_.topics.DescribeRecent(shard.topic, kKnownFor));
+  MARQUEE_RETURN_IF_ERROR(CheckShard(info.spec, shard.shard));
+  MARQUEE_ASSIGN_OR_RETURN(Offset offset, Resolve(shard, info, position));
+  if (fetcher_ == nullptr) {
+    MARQUEE_ASSIGN_OR_RETURN(fetcher_, world_.fetchers.Take());
+    fetcher_->WakeBy(&bell_);
+  }
+  fetcher_->Stop(shard);
+  ready_.Drop(shard);
+  auto watched = watched_.find(shard.topic);
+  if (watched == watched_.end() || watched->second.identity != info.identity) {
+    // What was started of a former topic of this name has nothing more to read.
+    for (auto& [other, started] : started_) {
+      if (watched != watched_.end() && other.topic == shard.topic && started.fetching)
+        fetcher_->Stop(other);
+    }
+    if (watched != watched_.end())
+      std::erase_if(started_, [&](const auto& entry) { return entry.first.topic == shard.topic; });
+    watched_[shard.topic] = {info.identity, info.spec.shards};
+    watch_error_ = absl::OkStatus();
+  }
+  started_[shard] = {.next = offset};
+  return absl::OkStatus();
+}
+
+void KafkaSubscription::Forget(const TopicShard& shard) {
+  if (started_.erase(shard) == 0) return;
+  fetcher_->Stop(shard);
+  ready_.Drop(shard);
+  auto same_topic = [&](const auto& entry) { return entry.first.topic == shard.topic; };
+  if (MembershipOf(shard.topic) == nullptr &&
+      std::none_of(started_.begin(), started_.end(), same_topic)) {
+    watched_.erase(shard.topic);
+    watch_error_ = absl::OkStatus();
+  }
+}
+
+absl::Status KafkaSubscription::Release(const TopicShard& shard) {
+  Forget(shard);
+  if (GroupMembership* membership = MembershipOf(shard.topic); membership != nullptr)
+    membership->Release(shard);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Offset> KafkaSubscription::Next(const TopicShard& shard) const {
+  auto found = started_.find(shard);
+  MARQUEE_CHECK(found != started_.end());
+  return found->second.next;
+}
+
+absl::StatusOr<int64_t> KafkaSubscription::Lag(const TopicShard& shard) {
+  auto found = started_.find(shard);
+  MARQUEE_CHECK(found != started_.end());
+  std::optional<Offset> end;
+  if (found->second.fetching) end = fetcher_->KnownEnd(shard);
+  if (!end) {
+    MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.topics.ExtentOf(shard));
+    end = extent.end;
+  }
+  return std::max<int64_t>(0, end->value() - found->second.next.value());
+}
+
+absl::Status KafkaSubscription::ReportPosition(const TopicShard& shard, Offset next) {
+  if (options_.group.empty()) {
+    return absl::FailedPreconditionError(
+        "a subscription without a group has nobody to report a position for");
+  }
+  if (memberships_.empty()) {
+    reports_[shard] = next;
+    WriteReports(/*at_once=*/false);
+  } else if (GroupMembership* membership = MembershipOf(shard.topic);
+             membership != nullptr && membership->Has(shard)) {
+    membership->Report(shard, next);
+  }
+  return absl::OkStatus();
+}
+
+void KafkaSubscription::WriteReports(bool at_once) {
+  if (reports_.empty()) return;
+  absl::Duration now = world_.clock.Uptime();
+  if (!at_once && now - reported_at_ < kReportInterval) return;
+  reported_at_ = now;
+  CommitForGroup(*world_.admin, options_.group, reports_, /*wait=*/at_once);
+  reports_.clear();
+}
+
+}  // namespace marquee::messaging::kafka

@@ -1,0 +1,81 @@
+// Reads shards of a broker's topics, as a reader of its own choice or as a member of a group.
+//
+// Threads: one at a time.
+#ifndef MARQUEE_MESSAGING_KAFKA_SUBSCRIPTION_H_
+#define MARQUEE_MESSAGING_KAFKA_SUBSCRIPTION_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "messaging/broker.h"
+#include "messaging/kafka/bell.h"
+#include "messaging/kafka/delivery_queue.h"
+#include "messaging/kafka/fetcher.h"
+#include "messaging/kafka/group_membership.h"
+#include "messaging/kafka/identity_watch.h"
+#include "messaging/kafka/world.h"
+
+namespace marquee::messaging::kafka {
+
+class KafkaSubscription final : public Subscription {
+ public:
+  KafkaSubscription(World& world, SubscriptionOptions options);
+  ~KafkaSubscription() override;
+  absl::Status Join(std::span<const std::string> topics);
+
+  absl::StatusOr<Delivery> Poll(absl::Duration wait) override;
+  absl::Status Start(const TopicShard& shard, const StartPosition& position) override;
+  absl::Status Release(const TopicShard& shard) override;
+  absl::StatusOr<Offset> Next(const TopicShard& shard) const override;
+  absl::StatusOr<int64_t> Lag(const TopicShard& shard) override;
+  absl::Status ReportPosition(const TopicShard& shard, Offset next) override;
+
+ private:
+  struct Started {
+    Offset next;
+    bool fetching = false;  // begins with the next Poll: a Start may follow a Start
+    absl::Status error;     // told by every Poll until it is started again
+  };
+
+  GroupMembership* MembershipOf(const std::string& topic) const;
+  absl::Status Refresh();
+  // From another member's Start on, nothing of these is handed out any more.
+  void ForgetLost(size_t first_event);
+  void Forget(const TopicShard& shard);
+  absl::Status Fetch();
+  std::optional<Batch> NextBatch();
+  absl::Status ErrorOf(const Portion& portion, Offset next);
+  absl::Status FirstError() const;
+  absl::StatusOr<Offset> Resolve(const TopicShard& shard, const TopicInfo& info,
+                                 const StartPosition& position);
+  bool IsExpired() const;
+  bool IsBeingRevoked(const TopicShard& shard) const;
+  void WriteReports(bool at_once);
+
+  World& world_;
+  SubscriptionOptions options_;
+  Bell bell_;
+  std::unique_ptr<Fetcher> fetcher_;
+  std::vector<std::unique_ptr<GroupMembership>> memberships_;  // empty: not in a group
+  std::map<std::string, GroupMembership*> membership_of_;      // by topic
+  std::vector<OwnershipEvent> events_;                         // not delivered yet
+
+  std::map<TopicShard, Started> started_;
+  DeliveryQueue ready_;
+  IdentityWatch watch_;
+  std::map<std::string, Watched> watched_;  // the topics of started_ and of the group
+  absl::Status watch_error_;
+
+  std::map<TopicShard, Offset> reports_;  // of a subscription that is in no group
+  absl::Duration reported_at_ = -absl::InfiniteDuration();
+};
+
+}  // namespace marquee::messaging::kafka
+
+#endif  // MARQUEE_MESSAGING_KAFKA_SUBSCRIPTION_H_

@@ -1,0 +1,102 @@
+#include "messaging/kafka/test_cluster.h"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+#include "base/status.h"
+
+namespace marquee::messaging::kafka {
+namespace {
+
+std::string Quoted(const std::string& word) {
+  std::string quoted = "'";
+  for (char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+// Where script/kafka keeps its clusters.
+std::string Home() {
+  const char* home = std::getenv("MARQUEE_KAFKA_HOME");
+  return home != nullptr ? home : MARQUEE_KAFKA_BUILD;
+}
+
+std::string ForeignUrl() {
+  const char* url = std::getenv("MARQUEE_TEST_KAFKA");
+  return url != nullptr ? url : "";
+}
+
+}  // namespace
+
+int TestCluster::NodesWanted() {
+  const char* text = std::getenv("MARQUEE_TEST_KAFKA_NODES");
+  return text != nullptr && std::string(text) == "3" ? 3 : 1;
+}
+
+TestCluster::TestCluster(int nodes) : nodes_(nodes), foreign_(!ForeignUrl().empty()) {
+  if (foreign_) {
+    url_ = ForeignUrl();
+  } else {
+    Start();
+  }
+}
+
+std::string TestCluster::Script(const std::vector<std::string>& arguments, bool may_fail) {
+  std::string command = Quoted(MARQUEE_KAFKA_SCRIPT);
+  for (const std::string& argument : arguments) command += " " + Quoted(argument);
+  command += fmt::format(" --nodes {} --name test{} 2>&1", nodes_, nodes_);
+  FILE* pipe = popen(command.c_str(), "re");
+  MARQUEE_CHECK(pipe != nullptr);
+  std::string output;
+  char bytes[4096];
+  while (size_t size = fread(bytes, 1, sizeof bytes, pipe)) output.append(bytes, size);
+  int status = pclose(pipe);
+  bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  if (!ok && !may_fail) std::fprintf(stderr, "%s\n%s\n", command.c_str(), output.c_str());
+  MARQUEE_CHECK(ok || may_fail);
+  while (!output.empty() && output.back() == '\n') output.pop_back();
+  return output;
+}
+
+void TestCluster::Start() {
+  if (foreign_) return;
+  (void)Script({"start"});
+  url_ = Script({"url"});
+}
+
+void TestCluster::Kill(int node) {
+  if (!foreign_) (void)Script({"kill", fmt::format("{}", node)});
+}
+
+void TestCluster::Restart() {
+  for (int node = 1; node <= nodes_; ++node) Kill(node);
+  Start();
+}
+
+void TestCluster::Signal(int signal) {
+  for (int node = 1; node <= nodes_ && !foreign_; ++node) {
+    std::ifstream file(fmt::format("{}/test{}/{}/pid", Home(), nodes_, node));
+    pid_t pid = 0;
+    MARQUEE_CHECK(file >> pid);
+    MARQUEE_CHECK(pid > 1 && kill(pid, signal) == 0);
+  }
+}
+
+void TestCluster::Freeze() { Signal(SIGSTOP); }
+
+void TestCluster::Resume() {
+  Signal(SIGCONT);
+  if (!foreign_ && nodes_ > 1) (void)Script({"wait"});
+}
+
+std::string TestCluster::Tool(const std::vector<std::string>& arguments) {
+  std::vector<std::string> words = {"tool"};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return Script(words);
+}
+
+}  // namespace marquee::messaging::kafka
