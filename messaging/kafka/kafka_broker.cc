@@ -47,6 +47,10 @@ class KafkaBroker final : public Broker {
   absl::StatusOr<Extent> DescribeShard(const TopicShard& shard) override {
     return world_->topics.ExtentOf(shard);
   }
+  absl::StatusOr<std::map<TopicShard, Extent>> DescribeShards(
+      std::span<const TopicShard> shards) override {
+    return world_->topics.ExtentsOf(shards);
+  }
 
   absl::StatusOr<std::unique_ptr<Publisher>> OpenPublisher(std::string_view topic) override {
     MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, world_->topics.Describe(topic));

@@ -12,6 +12,8 @@ from services import Failure
 class SqliteBroker:
     """The embedded log in the folder of the run."""
 
+    may_be_late = False
+
     def __init__(self, folder):
         self.url = f"sqlite:{folder}/log"
         self.prefix = ""
@@ -25,6 +27,8 @@ class SqliteBroker:
 
 class GivenBroker:
     """One that runs already, by its URL."""
+
+    may_be_late = True
 
     def __init__(self, url):
         self.url = url

@@ -88,6 +88,6 @@ def shared(nodes):
     if given:
         subprocess.run([ROOT / "script/kafka", "fetch"], check=True, timeout=SECONDS_MAX)
         return given.removeprefix("kafka://")
-    cluster = Cluster(f"tests{nodes}")
+    cluster = Cluster(f"test{nodes}")
     cluster.start(nodes)
     return cluster.servers()

@@ -49,7 +49,7 @@ class LostLogTest(unittest.TestCase):
         code, _, error = self.marquee.run("ratingproducer", "--source", "file", "--ratings", str(self.file))
         self.assertEqual(code, 0, error)
         report = self.marquee.audit(f"file={self.file}")
-        self.assertEqual((report["ok"], report["ratings_expected"]), (True, RATINGS))
+        self.assertEqual((report["ok"], report["ratings_expected"]), (True, RATINGS), report)
         for service in ("means", "sink"):
             self.assertEqual(self.marquee.stop(service), 0, self.marquee.log(service))
 
@@ -57,10 +57,13 @@ class LostLogTest(unittest.TestCase):
         text = cluster.tool(self.servers, "TopicCommand", "--describe", "--topic", topic).splitlines()[0]
         return text.split("Configs: ")[1].split(",")
 
+    def wait_until_gone(self, topic):
+        system.wait_until(lambda: topic not in [known["topic"] for known in self.marquee.json("topics")], "the topic is gone")
+
     def make_again(self, topic):
         settings = [word for setting in self.topic_settings(topic) if setting for word in ("--config", setting)]
         cluster.tool(self.servers, "TopicCommand", "--delete", "--topic", topic)
-        system.wait_until(lambda: topic not in self.marquee.run("topics")[1], "the topic is gone")
+        self.wait_until_gone(topic)
         cluster.tool(self.servers, "TopicCommand", "--create", "--topic", topic, "--partitions", str(SHARDS), *settings)
 
     def refill(self, ratings):
@@ -96,7 +99,7 @@ class LostLogTest(unittest.TestCase):
         self.make_again(self.ratings)
         self.assert_ends_with("means", self.marquee.start_means(), self.ratings)
         self.refill(3 * RATINGS)
-        self.assert_ends_with("means", self.marquee.start_means(), self.ratings, "expected", "found")
+        self.assert_ends_with("means", self.marquee.start_means(), self.ratings, "the checkpoint is of the topic")
         self.assertEqual(self.means(), before)
 
     def test_MeansThatWereMadeAnewAreNotTakenForTheFormerOnes(self):
@@ -130,7 +133,7 @@ class LostLogTest(unittest.TestCase):
     def test_WithoutACheckpointALogThatWasCutIsRefused(self):
         self.fill()
         cluster.tool(self.servers, "TopicCommand", "--delete", "--topic", f"{self.prefix}mean-ratings-checkpoints")
-        system.wait_until(lambda: "checkpoints" not in self.marquee.run("topics")[1], "the topic is gone")
+        self.wait_until_gone(f"{self.prefix}mean-ratings-checkpoints")
         self.cut({shard: 1 for shard in range(SHARDS)})
         self.assert_ends_with("means", self.marquee.start_means(), self.ratings)
 

@@ -82,8 +82,9 @@ class Marquee:
 
         def is_visible():
             nonlocal report
+            if not (self.folder / sink / "catalogue.db").exists():
+                return False  # it has only begun
             report = self.json("audit", "--data", str(self.folder / sink), *arguments, codes=(0, 3))
-            return not report["other_differences"] or \
-                not all("not visible yet" in other for other in report["other_differences"])
+            return not any("not visible yet" in other for other in report["other_differences"])
         wait_until(is_visible, f"everything is visible: {report}")
         return report

@@ -137,7 +137,7 @@ class TestTest(ScriptTest):
         self.assertIn("tsan base_test", (self.root / "built").read_text().splitlines())
 
     def test_TheClustersOfTheTestsAreEndedWhateverHappened(self):
-        ended = ["wipe --name tests1", "wipe --name tests3"]
+        ended = ["wipe --name test1", "wipe --name test3"]
         self.closing()
         self.assertEqual((self.root / "kafka").read_text().splitlines(), ["fetch", *ended])
         (self.root / "kafka").unlink()
