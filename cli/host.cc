@@ -29,8 +29,10 @@ constexpr absl::Duration kServerGrace = absl::Seconds(5);
 }  // namespace
 
 void AddCommonSettings(Settings& settings, CommonSettings& common, CLI::App& app) {
-  settings.Add("broker", common.broker,
-               "URL of the broker; without it the log is sqlite: inside --data");
+  settings.Add(
+      "broker", common.broker,
+      "URL of the broker: sqlite:DIR, kafka://HOST:PORT,... or kafkas:// with TLS; without it "
+      "the log is sqlite: inside --data");
   settings.Add("data", common.data, "folder for the embedded log and the catalogue");
   settings.Add("topic-prefix", common.topic_prefix, "put before the name of every topic and group");
   settings.Add("log-level", common.log_level, "debug, info, warn, error");

@@ -99,25 +99,32 @@ absl::Status Settings::Complete(const std::string& config_file) {
 std::vector<Settings::Shown> Settings::Show() const {
   std::vector<Shown> shown;
   for (const Entry& entry : options_) {
-    std::string value = entry.option->count() > 0 ? absl::StrJoin(entry.option->results(), ",")
-                                                  : entry.option->get_default_str();
-    shown.push_back({entry.name, MaskSecrets(value), entry.origin});
+    std::vector<std::string> values = {entry.option->get_default_str()};
+    if (entry.option->count() > 0) values = entry.option->results();
+    for (std::string& value : values) value = MaskSecrets(value);
+    shown.push_back({entry.name, absl::StrJoin(values, ","), entry.origin});
   }
   return shown;
 }
 
-std::string MaskSecrets(std::string_view url) {
-  size_t scheme = url.find("://");
-  if (scheme == std::string_view::npos) return std::string(url);
+std::string MaskSecrets(std::string_view text) {
+  constexpr std::string_view kPassword = "password", kMask = "***";
+  size_t equals = text.find('=');
+  std::string_view name = text.substr(0, equals);
+  if (equals != std::string_view::npos && name.ends_with(kPassword) &&
+      !name.ends_with("allow_plaintext_password")) {
+    return absl::StrCat(std::string(name), "=", std::string(kMask));
+  }
+  size_t scheme = text.find("://");
+  if (scheme == std::string_view::npos) return std::string(text);
   size_t begin = scheme + 3;
-  size_t at = url.substr(0, url.find('/', begin)).rfind('@');
-  size_t colon = url.find(':', begin);
+  // The last one: a password may hold what should have been encoded.
+  size_t at = text.rfind('@');
+  size_t colon = text.find(':', begin);
   if (at == std::string_view::npos || colon == std::string_view::npos || colon > at)
-    return std::string(url);
-  std::string masked(url.substr(0, colon + 1));
-  masked += "***";
-  masked += url.substr(at);
-  return masked;
+    return std::string(text);
+  return absl::StrCat(std::string(text.substr(0, colon + 1)), std::string(kMask),
+                      std::string(text.substr(at)));
 }
 
 }  // namespace marquee::cli

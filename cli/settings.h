@@ -68,8 +68,9 @@ class Settings {
   std::vector<Entry> options_;
 };
 
-// "amqp://user:secret@host" → "amqp://user:***@host".
-std::string MaskSecrets(std::string_view url);
+// "amqp://user:secret@host" → "amqp://user:***@host"; "kafka.password=secret" →
+// "kafka.password=***".
+std::string MaskSecrets(std::string_view text);
 
 }  // namespace marquee::cli
 

@@ -60,8 +60,8 @@ absl::StatusOr<EventPtr> Admin::Await(rd_kafka_queue_t* queue, std::string_view 
   }
 }
 
-absl::StatusOr<EventPtr> Admin::Try(rd_kafka_admin_op_t op, std::string_view what,
-                                    const Send& send, absl::Duration timeout) {
+absl::StatusOr<EventPtr> Admin::Try(rd_kafka_admin_op_t op, std::string_view what, const Send& send,
+                                    absl::Duration timeout) {
   QueuePtr queue(rd_kafka_queue_new(client_->handle()));
   OptionsPtr options(rd_kafka_AdminOptions_new(client_->handle(), op));
   MARQUEE_RETURN_IF_ERROR(SetTimeout(options.get(), timeout));
@@ -76,9 +76,9 @@ absl::Status Admin::Retry(const std::function<absl::Status()>& attempt) {
     if (!absl::IsUnavailable(status)) return status;
     absl::Duration left = begin + deadline_ - clock_.Uptime();
     if (left <= absl::ZeroDuration()) {
-      return absl::DeadlineExceededError(fmt::format(
-          "waited {} for the Kafka brokers: {}{}", absl::FormatDuration(deadline_),
-          std::string(status.message()), client_->LastHeard()));
+      return absl::DeadlineExceededError(
+          fmt::format("waited {} for the Kafka brokers: {}{}", absl::FormatDuration(deadline_),
+                      std::string(status.message()), client_->LastHeard()));
     }
     clock_.SleepFor(std::min(pause, left));
     pause = std::min(2 * pause, kPauseMax);

@@ -42,8 +42,8 @@ int ResetConnection(int socket, void*) {
 
 void AddSecurity(const KafkaSettings& settings, ConfigLines* config) {
   bool login = !settings.sasl_mechanism.empty();
-  (*config)["security.protocol"] = settings.tls ? (login ? "sasl_ssl" : "ssl")
-                                                : (login ? "sasl_plaintext" : "plaintext");
+  (*config)["security.protocol"] =
+      settings.tls ? (login ? "sasl_ssl" : "ssl") : (login ? "sasl_plaintext" : "plaintext");
   if (login) {
     (*config)["sasl.mechanisms"] = settings.sasl_mechanism;
     (*config)["sasl.username"] = settings.username;
@@ -56,8 +56,7 @@ void AddSecurity(const KafkaSettings& settings, ConfigLines* config) {
     (*config)["ssl.key.location"] = settings.key_file;
     if (!settings.key_password.empty()) (*config)["ssl.key.password"] = settings.key_password;
   }
-  (*config)["ssl.endpoint.identification.algorithm"] =
-      settings.verify_hostname ? "https" : "none";
+  (*config)["ssl.endpoint.identification.algorithm"] = settings.verify_hostname ? "https" : "none";
 }
 
 }  // namespace
@@ -98,8 +97,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Open(rd_kafka_type_t type,
   rd_kafka_conf_set_log_cb(conf.get(), OnLog);
   if (callbacks.delivered != nullptr) rd_kafka_conf_set_dr_msg_cb(conf.get(), OnDelivered);
   if (callbacks.events != 0) rd_kafka_conf_set_events(conf.get(), callbacks.events);
-  if (callbacks.reset_connections)
-    rd_kafka_conf_set_closesocket_cb(conf.get(), ResetConnection);
+  if (callbacks.reset_connections) rd_kafka_conf_set_closesocket_cb(conf.get(), ResetConnection);
   client->handle_ = rd_kafka_new(type, conf.get(), text, sizeof text);
   if (client->handle_ == nullptr) {
     return absl::InvalidArgumentError(

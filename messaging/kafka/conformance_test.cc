@@ -23,8 +23,8 @@ class KafkaBackend final : public conformance::Backend {
 
   conformance::Timings timings() const override {
     conformance::Timings timings;
-    // A member does several things between two polls that ask the brokers, and a rebalance takes two
-    // rounds.
+    // A member does several things between two polls that ask the brokers, and a rebalance takes
+    // two rounds.
     timings.session_timeout = absl::Seconds(3);
     timings.settle = absl::Seconds(20);
     return timings;

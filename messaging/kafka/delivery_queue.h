@@ -1,5 +1,5 @@
-// What a fetcher has handed over, as batches of one shard each, whose records borrow their bytes from
-// librdkafka's messages until those are freed.
+// What a fetcher has handed over, as batches of one shard each, whose records borrow their bytes
+// from librdkafka's messages until those are freed.
 //
 // Threads: one.
 #ifndef MARQUEE_MESSAGING_KAFKA_DELIVERY_QUEUE_H_

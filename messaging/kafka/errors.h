@@ -17,7 +17,8 @@ absl::Status StatusOf(rd_kafka_resp_err_t error, std::string_view what,
                       std::string_view detail = "");
 
 // Whether a client's error is for good, so that waiting is of no use: the broker has refused the
-// log-in, a right or the group's settings, or a certificate was refused. A connection that broke amid a handshake is not.
+// log-in, a right or the group's settings, or a certificate was refused. A connection that broke
+// amid a handshake is not.
 bool IsRefusal(rd_kafka_resp_err_t error, std::string_view text);
 
 }  // namespace marquee::messaging::kafka

@@ -20,7 +20,8 @@ ConfigLines ConfigFor(const KafkaSettings& settings) {
   config["enable.partition.eof"] = "true";
   config["auto.offset.reset"] = "error";
   config["isolation.level"] = "read_uncommitted";
-  config["fetch.wait.max.ms"] = "500";
+  // A shard that is started while a fetch waits at its broker is fetched after that one.
+  config["fetch.wait.max.ms"] = "50";
   config["fetch.min.bytes"] = "1";
   config["fetch.queue.backoff.ms"] = "2";
   config["fetch.error.backoff.ms"] = "50";
@@ -68,8 +69,8 @@ absl::Status Fetcher::Start(const TopicShard& shard, Offset offset) {
   TopicPtr& topic = topics_[shard.topic];
   if (topic == nullptr)
     topic.reset(rd_kafka_topic_new(client_->handle(), shard.topic.c_str(), nullptr));
-  if (rd_kafka_consume_start_queue(topic.get(), PartitionOf(shard), offset.value(),
-                                   queue_.get()) != 0) {
+  if (rd_kafka_consume_start_queue(topic.get(), PartitionOf(shard), offset.value(), queue_.get()) !=
+      0) {
     return StatusOf(rd_kafka_last_error(),
                     fmt::format("read {}/{}", shard.topic, shard.shard.value()));
   }
@@ -105,8 +106,8 @@ const TopicShard* Fetcher::ShardOf(const rd_kafka_message_t& message) const {
 
 std::optional<Offset> Fetcher::KnownEnd(const TopicShard& shard) const {
   int64_t low = RD_KAFKA_OFFSET_INVALID, high = RD_KAFKA_OFFSET_INVALID;
-  rd_kafka_resp_err_t error = rd_kafka_get_watermark_offsets(
-      client_->handle(), shard.topic.c_str(), PartitionOf(shard), &low, &high);
+  rd_kafka_resp_err_t error = rd_kafka_get_watermark_offsets(client_->handle(), shard.topic.c_str(),
+                                                             PartitionOf(shard), &low, &high);
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR || high < 0) return std::nullopt;
   return Offset(high);
 }

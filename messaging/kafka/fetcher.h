@@ -1,8 +1,8 @@
-// Fetches shards into one queue: a consumer of librdkafka that is in no group. Idle ones are kept in
-// a pool, since services open many short readers, and a new one has to connect first.
+// Fetches shards into one queue: a consumer of librdkafka that is in no group. Idle ones are kept
+// in a pool, since services open many short readers, and a new one has to connect first.
 //
-// Memory: kQueuedBytesMax or kQueuedRecordsMin for each shard, whichever comes first, and one answer
-// of a broker. Threads: a Fetcher by one at a time; the pool by any.
+// Memory: kQueuedBytesMax or kQueuedRecordsMin for each shard, whichever comes first, and one
+// answer of a broker. Threads: a Fetcher by one at a time; the pool by any.
 #ifndef MARQUEE_MESSAGING_KAFKA_FETCHER_H_
 #define MARQUEE_MESSAGING_KAFKA_FETCHER_H_
 

@@ -34,8 +34,8 @@ ConfigLines ConfigFor(const KafkaSettings& settings, const MembershipOptions& op
   config["group.id"] = options.group;
   config["partition.assignment.strategy"] = "cooperative-sticky";
   config["session.timeout.ms"] = Ms(options.session_timeout);
-  config["heartbeat.interval.ms"] = Ms(std::clamp(options.session_timeout / kHeartbeatsPerSession,
-                                                  kHeartbeatMin, kHeartbeatMax));
+  config["heartbeat.interval.ms"] =
+      Ms(std::clamp(options.session_timeout / kHeartbeatsPerSession, kHeartbeatMin, kHeartbeatMax));
   // The seam's rule: who does not poll in a session timeout is taken for dead.
   config["max.poll.interval.ms"] = Ms(options.session_timeout);
   config["enable.auto.commit"] = "false";
@@ -276,8 +276,7 @@ void GroupMembership::ReadCommitted(const std::vector<TopicShard>& shards) {
     const rd_kafka_topic_partition_t& at = list->elems[i];
     if (at.err != RD_KAFKA_RESP_ERR_NO_ERROR || at.offset < 0) continue;
     TopicShard shard{at.topic, Shard(static_cast<uint32_t>(at.partition))};
-    CommitNote note =
-        ParseCommitText({static_cast<const char*>(at.metadata), at.metadata_size});
+    CommitNote note = ParseCommitText({static_cast<const char*>(at.metadata), at.metadata_size});
     uint64_t& last = last_generation_[shard];
     last = std::max(last, note.generation);
     if (note.reported) held_[shard].reported = Offset(at.offset);
@@ -348,8 +347,8 @@ bool GroupMembership::Has(const TopicShard& shard) const { return held_.contains
 
 absl::Status GroupMembership::CheckOwns(const TopicShard& shard) const {
   auto held = held_.find(shard);
-  bool owns = held != held_.end() && !held->second.released && !IsExpired() &&
-              client_ != nullptr && rd_kafka_assignment_lost(client_->handle()) == 0;
+  bool owns = held != held_.end() && !held->second.released && !IsExpired() && client_ != nullptr &&
+              rd_kafka_assignment_lost(client_->handle()) == 0;
   if (owns) return absl::OkStatus();
   return absl::AbortedError(fmt::format("{}/{} is not {}'s in group {}; drop its work and poll",
                                         shard.topic, shard.shard.value(), options_.member,

@@ -1,12 +1,12 @@
-// One member of one Kafka group (classic protocol, cooperative-sticky), which shares the partitions of
-// one topic, the lead. Other topics with as many shards follow it: shard i of each is with the lead's
-// partition i. docs/design/0009 says why.
+// One member of one Kafka group (classic protocol, cooperative-sticky), which shares the partitions
+// of one topic, the lead. Other topics with as many shards follow it: shard i of each is with the
+// lead's partition i. docs/design/0009 says why.
 //
-// This client fetches nothing: its partitions stay paused. Records are read by a Fetcher, so what was
-// fetched before a loss is dropped by whoever owns that.
+// This client fetches nothing: its partitions stay paused. Records are read by a Fetcher, so what
+// was fetched before a loss is dropped by whoever owns that.
 //
-// Generations: Kafka's own, which grows with every rebalance of the group, times kGenerationStep, and
-// what is above that counts shards that were given back and came again without one.
+// Generations: Kafka's own, which grows with every rebalance of the group, times kGenerationStep,
+// and what is above that counts shards that were given back and came again without one.
 //
 // Threads: one. Its bell may be rung from others.
 #ifndef MARQUEE_MESSAGING_KAFKA_GROUP_MEMBERSHIP_H_
@@ -32,8 +32,8 @@ namespace marquee::messaging::kafka {
 
 inline constexpr uint64_t kGenerationStep = 1'000'000;
 
-// What a committed offset says beside the offset: whose generation it is, and whether the position was
-// reported or only stands for none.
+// What a committed offset says beside the offset: whose generation it is, and whether the position
+// was reported or only stands for none.
 std::string CommitText(uint64_t generation, bool reported);
 struct CommitNote {
   uint64_t generation = 0;

@@ -30,8 +30,7 @@ absl::StatusOr<std::vector<std::string>> KafkaGroups(Admin& admin) {
   MARQUEE_ASSIGN_OR_RETURN(
       EventPtr event,
       admin.Call(RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS, "which groups there are",
-                 [](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
-                    rd_kafka_queue_t* queue) {
+                 [](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
                    rd_kafka_ListConsumerGroups(handle, options, queue);
                  }));
   size_t count = 0;
@@ -56,16 +55,16 @@ absl::StatusOr<std::map<std::string, Described>> DescribeMembers(
   pointers.reserve(names.size());
   for (const std::string& name : names) pointers.push_back(name.c_str());
   MARQUEE_ASSIGN_OR_RETURN(
-      EventPtr event,
-      admin.Call(RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, "the members of groups",
-                 [&](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
-                     rd_kafka_queue_t* queue) {
-                   rd_kafka_DescribeConsumerGroups(handle, pointers.data(), pointers.size(),
-                                                   options, queue);
-                 }));
+      EventPtr event, admin.Call(RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, "the members of groups",
+                                 [&](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
+                                     rd_kafka_queue_t* queue) {
+                                   rd_kafka_DescribeConsumerGroups(handle, pointers.data(),
+                                                                   pointers.size(), options, queue);
+                                 }));
   size_t count = 0;
-  const rd_kafka_ConsumerGroupDescription_t** groups = rd_kafka_DescribeConsumerGroups_result_groups(
-      rd_kafka_event_DescribeConsumerGroups_result(event.get()), &count);
+  const rd_kafka_ConsumerGroupDescription_t** groups =
+      rd_kafka_DescribeConsumerGroups_result_groups(
+          rd_kafka_event_DescribeConsumerGroups_result(event.get()), &count);
   std::map<std::string, Described> described;
   for (size_t i = 0; i < count; ++i) {
     Described& group = described[rd_kafka_ConsumerGroupDescription_group_id(groups[i])];
@@ -74,8 +73,8 @@ absl::StatusOr<std::map<std::string, Described>> DescribeMembers(
           rd_kafka_ConsumerGroupDescription_member(groups[i], m);
       std::string name = rd_kafka_MemberDescription_client_id(member);
       group.members.insert(name);
-      const rd_kafka_topic_partition_list_t* owned = rd_kafka_MemberAssignment_partitions(
-          rd_kafka_MemberDescription_assignment(member));
+      const rd_kafka_topic_partition_list_t* owned =
+          rd_kafka_MemberAssignment_partitions(rd_kafka_MemberDescription_assignment(member));
       for (int p = 0; owned != nullptr && p < owned->cnt; ++p) {
         group.owners[{owned->elems[p].topic,
                       Shard(static_cast<uint32_t>(owned->elems[p].partition))}] = name;
@@ -114,13 +113,13 @@ absl::StatusOr<std::vector<CommittedByShard>> AskCommitted(Admin& admin,
                                                            std::span<const std::string> names) {
   std::vector<Admin::Order> orders;
   for (const std::string& name : names) {
-    orders.push_back({RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
-                      [&name](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
-                              rd_kafka_queue_t* queue) {
-                        AskPtr ask(rd_kafka_ListConsumerGroupOffsets_new(name.c_str(), nullptr));
-                        rd_kafka_ListConsumerGroupOffsets_t* asks[] = {ask.get()};
-                        rd_kafka_ListConsumerGroupOffsets(handle, asks, 1, options, queue);
-                      }});
+    orders.push_back(
+        {RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
+         [&name](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+           AskPtr ask(rd_kafka_ListConsumerGroupOffsets_new(name.c_str(), nullptr));
+           rd_kafka_ListConsumerGroupOffsets_t* asks[] = {ask.get()};
+           rd_kafka_ListConsumerGroupOffsets(handle, asks, 1, options, queue);
+         }});
   }
   MARQUEE_ASSIGN_OR_RETURN(std::vector<EventPtr> events,
                            admin.CallAll("offsets of groups", orders));
@@ -195,8 +194,7 @@ std::string GroupOf(std::string_view kafka_group) {
   std::string_view digits = name.substr(dot + 1);
   uint32_t shards = 0;
   auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), shards);
-  if (error != std::errc() || end != digits.data() + digits.size())
-    return std::string(kafka_group);
+  if (error != std::errc() || end != digits.data() + digits.size()) return std::string(kafka_group);
   return std::string(name.substr(0, dot));
 }
 

@@ -1,6 +1,6 @@
-// Groups as people see them: who is in one, who owns what, how far it has come. And the names that a
-// group of the seam has on Kafka: its own, and for topics with fewer shards than the most its name
-// with their number, since each Kafka group shares one topic.
+// Groups as people see them: who is in one, who owns what, how far it has come. And the names that
+// a group of the seam has on Kafka: its own, and for topics with fewer shards than the most its
+// name with their number, since each Kafka group shares one topic.
 #ifndef MARQUEE_MESSAGING_KAFKA_GROUPS_H_
 #define MARQUEE_MESSAGING_KAFKA_GROUPS_H_
 

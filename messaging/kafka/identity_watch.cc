@@ -60,8 +60,8 @@ void IdentityWatch::Ask(const std::map<std::string, Watched>& topics) {
 absl::Status IdentityWatch::Judge(rd_kafka_event_t* event,
                                   const std::map<std::string, Watched>& topics) const {
   size_t count = 0;
-  const rd_kafka_TopicDescription_t** found = rd_kafka_DescribeTopics_result_topics(
-      rd_kafka_event_DescribeTopics_result(event), &count);
+  const rd_kafka_TopicDescription_t** found =
+      rd_kafka_DescribeTopics_result_topics(rd_kafka_event_DescribeTopics_result(event), &count);
   for (size_t i = 0; i < count; ++i) {
     std::string name = rd_kafka_TopicDescription_name(found[i]);
     auto watched = topics.find(name);

@@ -41,9 +41,7 @@ class KafkaBroker final : public Broker {
     return world_->topics.Describe(topic);
   }
   absl::StatusOr<std::vector<TopicInfo>> ListTopics() override { return world_->topics.List(); }
-  absl::Status DeleteTopic(std::string_view topic) override {
-    return world_->topics.Delete(topic);
-  }
+  absl::Status DeleteTopic(std::string_view topic) override { return world_->topics.Delete(topic); }
   absl::StatusOr<Extent> DescribeShard(const TopicShard& shard) override {
     return world_->topics.ExtentOf(shard);
   }

@@ -4,8 +4,8 @@
 //   Sharded      a shard is a partition, chosen here and never by the client's partitioner
 //   Ordered      an idempotent producer for each publisher (publisher.h)
 //   Positioned   Kafka's offsets; a topic's identity is Kafka's topic id
-//   Durable      acks=all: in the page cache of every replica in sync (docs/kafka.md says what that means)
-//   Repeatable   reading changes nothing; positions that are reported are committed as hints
+//   Durable      acks=all: in the page cache of every replica in sync (docs/kafka.md says what that
+//   means) Repeatable   reading changes nothing; positions that are reported are committed as hints
 //   Owned        Kafka's group protocol (group_membership.h, docs/design/0009)
 //   Bounded      the producer's queue, and what is fetched ahead of each shard
 //   Retained     cleanup.policy delete or compact (topic_config.h)

@@ -87,9 +87,9 @@ void KafkaPublisher::Delivered(const rd_kafka_message_t& message) {
   Shard shard(static_cast<uint32_t>(message.partition));
   if (message.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
     if (failure_.ok()) {
-      failure_ = StatusOf(message.err, fmt::format("publish to {}/{}", options_.topic.name,
-                                                   shard.value()),
-                          rd_kafka_message_errstr(&message));
+      failure_ =
+          StatusOf(message.err, fmt::format("publish to {}/{}", options_.topic.name, shard.value()),
+                   rd_kafka_message_errstr(&message));
     }
   } else if (message.offset < 0) {
     unknown_.insert(shard);
@@ -114,9 +114,9 @@ absl::Status KafkaPublisher::Failure() {
   char text[256];
   rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(client_->handle(), text, sizeof text);
   if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR) return absl::OkStatus();
-  return absl::UnavailableError(
-      fmt::format("publish to {}: the producer cannot go on: {}; publish again what was not flushed",
-                  options_.topic.name, text));
+  return absl::UnavailableError(fmt::format(
+      "publish to {}: the producer cannot go on: {}; publish again what was not flushed",
+      options_.topic.name, text));
 }
 
 absl::Status KafkaPublisher::GiveUp(absl::Status status) {

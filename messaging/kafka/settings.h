@@ -1,5 +1,5 @@
-// The settings of a Kafka broker: those of its URL and those of --set kafka.NAME=VALUE. docs/kafka.md
-// says what each is for.
+// The settings of a Kafka broker: those of its URL and those of --set kafka.NAME=VALUE.
+// docs/kafka.md says what each is for.
 #ifndef MARQUEE_MESSAGING_KAFKA_SETTINGS_H_
 #define MARQUEE_MESSAGING_KAFKA_SETTINGS_H_
 

@@ -27,10 +27,10 @@ std::string Show(const TopicShard& shard) {
 absl::Status GapError(const TopicShard& shard, Offset asked, const Extent& extent) {
   if (asked < extent.begin) {
     return absl::OutOfRangeError(fmt::format(
-        "{}: offset {} is gone: offsets {} to {} were dropped (retention, or deleted by hand); what "
+        "{}: offset {} is gone: offsets {} to {} were dropped (retention, or deleted by hand); "
+        "what "
         "is kept begins at {}",
-        Show(shard), asked.value(), asked.value(), extent.begin.value() - 1,
-        extent.begin.value()));
+        Show(shard), asked.value(), asked.value(), extent.begin.value() - 1, extent.begin.value()));
   }
   return absl::OutOfRangeError(fmt::format(
       "{}: offset {} is beyond the end, {}: the log was cut, or is another than the position is of",
@@ -165,9 +165,7 @@ std::optional<Batch> KafkaSubscription::NextBatch() {
       started->second.error = ErrorOf(portion, portion.next.value_or(before));
     if (!portion.next || (*portion.next <= before && portion.records.empty())) continue;
     started->second.next = std::max(before, *portion.next);
-    return Batch{.shard = started->first,
-                 .records = portion.records,
-                 .next = started->second.next};
+    return Batch{.shard = started->first, .records = portion.records, .next = started->second.next};
   }
   return std::nullopt;
 }
@@ -176,8 +174,8 @@ absl::Status KafkaSubscription::ErrorOf(const Portion& portion, Offset next) {
   const TopicShard& shard = portion.shard;
   auto watched = watched_.find(shard.topic);
   if (watched != watched_.end()) {
-    absl::Status same = world_.topics.CheckIdentity(shard.topic, watched->second.identity,
-                                                    absl::ZeroDuration());
+    absl::Status same =
+        world_.topics.CheckIdentity(shard.topic, watched->second.identity, absl::ZeroDuration());
     if (!same.ok() && !absl::IsDeadlineExceeded(same)) return same;
   }
   if (portion.error == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
@@ -185,7 +183,8 @@ absl::Status KafkaSubscription::ErrorOf(const Portion& portion, Offset next) {
     MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.topics.ExtentOf(shard));
     if (next < extent.begin || next > extent.end) return GapError(shard, next, extent);
     return absl::OutOfRangeError(fmt::format(
-        "{}: the log was cut below offset {} and filled anew, and what was read there is not what it "
+        "{}: the log was cut below offset {} and filled anew, and what was read there is not what "
+        "it "
         "holds now ({}); it holds {} to {}",
         Show(shard), next.value(), portion.error_text, extent.begin.value(), extent.end.value()));
   }
@@ -221,13 +220,12 @@ absl::Status KafkaSubscription::Start(const TopicShard& shard, const StartPositi
   if (!memberships_.empty()) {
     GroupMembership* membership = MembershipOf(shard.topic);
     if (membership == nullptr) {
-      return absl::AbortedError(fmt::format("group {} does not share topic {}", options_.group,
-                                            shard.topic));
+      return absl::AbortedError(
+          fmt::format("group {} does not share topic {}", options_.group, shard.topic));
     }
     MARQUEE_RETURN_IF_ERROR(membership->CheckOwns(shard));
   }
-  MARQUEE_ASSIGN_OR_RETURN(TopicInfo info,
-                           world_.topics.DescribeRecent(shard.topic, kKnownFor));
+  MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, world_.topics.DescribeRecent(shard.topic, kKnownFor));
   MARQUEE_RETURN_IF_ERROR(CheckShard(info.spec, shard.shard));
   MARQUEE_ASSIGN_OR_RETURN(Offset offset, Resolve(shard, info, position));
   if (fetcher_ == nullptr) {

@@ -23,8 +23,10 @@ class TestCluster {
   bool is_foreign() const { return foreign_; }
 
   void Kill(int node);  // as kill -9
-  void Restart();       // all nodes with kill -9; returns when they answer
-  void Start();         // those that do not run
+  // Kills a node with kill -9, another each time, and starts it; returns when all answer and are in
+  // sync.
+  void Restart();
+  void Start();  // what does not run
   // All nodes stand still (SIGSTOP) until Resume, which returns when they answer.
   void Freeze();
   void Resume();
@@ -38,6 +40,7 @@ class TestCluster {
   const int nodes_;
   const bool foreign_;
   std::string url_;
+  int doomed_ = 0;  // the node that was killed last
 };
 
 }  // namespace marquee::messaging::kafka

@@ -36,8 +36,7 @@ std::string Ms(absl::Duration duration) {
 ReplicaCounts ReplicaCountsFor(const KafkaSettings& settings, size_t brokers) {
   int usual = std::min(kReplicas, std::max(1, static_cast<int>(brokers)));
   int replicas = settings.replication_factor.value_or(usual);
-  return {replicas,
-          settings.min_insync_replicas.value_or(replicas >= kReplicas ? kMinInsync : 1)};
+  return {replicas, settings.min_insync_replicas.value_or(replicas >= kReplicas ? kMinInsync : 1)};
 }
 
 std::map<std::string, std::string> ConfigOfNewTopic(const TopicSpec& spec,

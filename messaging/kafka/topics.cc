@@ -67,23 +67,21 @@ absl::StatusOr<std::map<std::string, Topics::Seen>> Topics::See(
   std::string what = names.size() == 1 ? absl::StrCat("topic ", names[0]) : "the topics";
   MARQUEE_ASSIGN_OR_RETURN(
       EventPtr event,
-      admin_.Call(RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, what,
-                  [&](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
-                      rd_kafka_queue_t* queue) {
-                    char text[256];
-                    if (broker)
-                      rd_kafka_AdminOptions_set_broker(options, *broker, text, sizeof text);
-                    rd_kafka_DescribeTopics(handle, collection.topics, options, queue);
-                  },
-                  timeout));
+      admin_.Call(
+          RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, what,
+          [&](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+            char text[256];
+            if (broker) rd_kafka_AdminOptions_set_broker(options, *broker, text, sizeof text);
+            rd_kafka_DescribeTopics(handle, collection.topics, options, queue);
+          },
+          timeout));
   size_t count = 0;
   const rd_kafka_TopicDescription_t** topics = rd_kafka_DescribeTopics_result_topics(
       rd_kafka_event_DescribeTopics_result(event.get()), &count);
   std::map<std::string, Seen> found;
   for (size_t i = 0; i < count; ++i) {
     std::string name = rd_kafka_TopicDescription_name(topics[i]);
-    rd_kafka_resp_err_t error =
-        rd_kafka_error_code(rd_kafka_TopicDescription_error(topics[i]));
+    rd_kafka_resp_err_t error = rd_kafka_error_code(rd_kafka_TopicDescription_error(topics[i]));
     if (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
         error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
       continue;
@@ -114,18 +112,17 @@ absl::StatusOr<std::map<std::string, TopicConfig>> Topics::AskConfigs(
     const std::vector<std::string>& names) {
   MARQUEE_ASSIGN_OR_RETURN(
       EventPtr event,
-      admin_.Call(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, "the topics' configuration",
-                  [&](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
-                      rd_kafka_queue_t* queue) {
-                    std::vector<rd_kafka_ConfigResource_t*> resources;
-                    for (const std::string& name : names) {
-                      resources.push_back(
-                          rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name.c_str()));
-                    }
-                    rd_kafka_DescribeConfigs(handle, resources.data(), resources.size(), options,
-                                             queue);
-                    rd_kafka_ConfigResource_destroy_array(resources.data(), resources.size());
-                  }));
+      admin_.Call(
+          RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, "the topics' configuration",
+          [&](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+            std::vector<rd_kafka_ConfigResource_t*> resources;
+            for (const std::string& name : names) {
+              resources.push_back(
+                  rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name.c_str()));
+            }
+            rd_kafka_DescribeConfigs(handle, resources.data(), resources.size(), options, queue);
+            rd_kafka_ConfigResource_destroy_array(resources.data(), resources.size());
+          }));
   size_t count = 0;
   const rd_kafka_ConfigResource_t** resources = rd_kafka_DescribeConfigs_result_resources(
       rd_kafka_event_DescribeConfigs_result(event.get()), &count);
@@ -216,10 +213,9 @@ absl::StatusOr<std::vector<TopicInfo>> Topics::List() {
   std::vector<TopicInfo> infos;
   for (size_t first = 0; first < all.size(); first += kDescribedAtOnce) {
     size_t last = std::min(all.size(), first + kDescribedAtOnce);
-    MARQUEE_ASSIGN_OR_RETURN(
-        std::vector<TopicInfo> some,
-        DescribeAll({all.begin() + static_cast<ptrdiff_t>(first),
-                     all.begin() + static_cast<ptrdiff_t>(last)}));
+    MARQUEE_ASSIGN_OR_RETURN(std::vector<TopicInfo> some,
+                             DescribeAll({all.begin() + static_cast<ptrdiff_t>(first),
+                                          all.begin() + static_cast<ptrdiff_t>(last)}));
     infos.insert(infos.end(), some.begin(), some.end());
   }
   return infos;
@@ -263,24 +259,23 @@ absl::Status Topics::Create(const TopicSpec& spec) {
   ReplicaCounts counts = ReplicaCountsFor(settings_, brokers.size());
   char text[256];
   std::unique_ptr<rd_kafka_NewTopic_t, Freed<rd_kafka_NewTopic_destroy>> topic(
-      rd_kafka_NewTopic_new(spec.name.c_str(), static_cast<int>(spec.shards), counts.replicas,
-                            text, sizeof text));
+      rd_kafka_NewTopic_new(spec.name.c_str(), static_cast<int>(spec.shards), counts.replicas, text,
+                            sizeof text));
   if (topic == nullptr) return absl::InvalidArgumentError(text);
   for (const auto& [name, value] : ConfigOfNewTopic(spec, settings_, counts))
     rd_kafka_NewTopic_set_config(topic.get(), name.c_str(), value.c_str());
   std::string what = absl::StrCat("declare topic ", spec.name);
-  MARQUEE_ASSIGN_OR_RETURN(
-      EventPtr event,
-      admin_.Call(RD_KAFKA_ADMIN_OP_CREATETOPICS, what,
-                  [&](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
-                      rd_kafka_queue_t* queue) {
-                    rd_kafka_NewTopic_t* topics[] = {topic.get()};
-                    rd_kafka_CreateTopics(handle, topics, 1, options, queue);
-                  }));
+  MARQUEE_ASSIGN_OR_RETURN(EventPtr event,
+                           admin_.Call(RD_KAFKA_ADMIN_OP_CREATETOPICS, what,
+                                       [&](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
+                                           rd_kafka_queue_t* queue) {
+                                         rd_kafka_NewTopic_t* topics[] = {topic.get()};
+                                         rd_kafka_CreateTopics(handle, topics, 1, options, queue);
+                                       }));
   size_t count = 0;
   rd_kafka_resp_err_t error;
-  const rd_kafka_topic_result_t** results = rd_kafka_CreateTopics_result_topics(
-      rd_kafka_event_CreateTopics_result(event.get()), &count);
+  const rd_kafka_topic_result_t** results =
+      rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event.get()), &count);
   absl::Status outcome = OutcomeOf(results, count, what, &error);
   return error == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS ? absl::OkStatus() : outcome;
 }
@@ -296,9 +291,9 @@ absl::Status Topics::OnEveryBroker(const std::string& name,
       MARQUEE_RETURN_IF_ERROR(seen.status());
       if (done(seen->empty() ? nullptr : &seen->begin()->second)) break;
       if (admin_.clock().Uptime() - begin > admin_.deadline()) {
-        return absl::DeadlineExceededError(fmt::format(
-            "waited {} until broker {} knows of what became of topic {}; see its log",
-            absl::FormatDuration(admin_.deadline()), broker, name));
+        return absl::DeadlineExceededError(
+            fmt::format("waited {} until broker {} knows of what became of topic {}; see its log",
+                        absl::FormatDuration(admin_.deadline()), broker, name));
       }
       admin_.clock().SleepFor(kRumourPause);
     }
@@ -318,37 +313,34 @@ absl::Status Topics::Delete(std::string_view topic) {
   std::string what = absl::StrCat("delete topic ", name);
   std::unique_ptr<rd_kafka_DeleteTopic_t, Freed<rd_kafka_DeleteTopic_destroy>> doomed(
       rd_kafka_DeleteTopic_new(name.c_str()));
-  MARQUEE_ASSIGN_OR_RETURN(
-      EventPtr event,
-      admin_.Call(RD_KAFKA_ADMIN_OP_DELETETOPICS, what,
-                  [&](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
-                      rd_kafka_queue_t* queue) {
-                    rd_kafka_DeleteTopic_t* topics[] = {doomed.get()};
-                    rd_kafka_DeleteTopics(handle, topics, 1, options, queue);
-                  }));
+  MARQUEE_ASSIGN_OR_RETURN(EventPtr event,
+                           admin_.Call(RD_KAFKA_ADMIN_OP_DELETETOPICS, what,
+                                       [&](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
+                                           rd_kafka_queue_t* queue) {
+                                         rd_kafka_DeleteTopic_t* topics[] = {doomed.get()};
+                                         rd_kafka_DeleteTopics(handle, topics, 1, options, queue);
+                                       }));
   size_t count = 0;
   rd_kafka_resp_err_t error;
-  const rd_kafka_topic_result_t** results = rd_kafka_DeleteTopics_result_topics(
-      rd_kafka_event_DeleteTopics_result(event.get()), &count);
+  const rd_kafka_topic_result_t** results =
+      rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event.get()), &count);
   MARQUEE_RETURN_IF_ERROR(OutcomeOf(results, count, what, &error));
   {
     MutexLock lock(mutex_);
     known_.erase(name);
     configs_.erase(info.identity);
   }
-  return OnEveryBroker(name, [&](const Seen* seen) {
-    return seen == nullptr || seen->identity != info.identity;
-  });
+  return OnEveryBroker(
+      name, [&](const Seen* seen) { return seen == nullptr || seen->identity != info.identity; });
 }
 
 absl::StatusOr<std::map<TopicShard, int64_t>> Topics::OffsetsOf(EventPtr event) {
   size_t count = 0;
-  const rd_kafka_ListOffsetsResultInfo_t** infos = rd_kafka_ListOffsets_result_infos(
-      rd_kafka_event_ListOffsets_result(event.get()), &count);
+  const rd_kafka_ListOffsetsResultInfo_t** infos =
+      rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(event.get()), &count);
   std::map<TopicShard, int64_t> offsets;
   for (size_t i = 0; i < count; ++i) {
-    const rd_kafka_topic_partition_t* at =
-        rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
+    const rd_kafka_topic_partition_t* at = rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
     TopicShard shard{at->topic, Shard(static_cast<uint32_t>(at->partition))};
     if (at->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
         at->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
@@ -370,22 +362,21 @@ absl::StatusOr<std::vector<std::map<TopicShard, int64_t>>> Topics::ListOffsets(
   std::vector<Admin::Order> orders;
   orders.reserve(specs.size());
   for (int64_t spec : specs) {
-    orders.push_back({RD_KAFKA_ADMIN_OP_LISTOFFSETS,
-                      [shards, spec](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
-                                     rd_kafka_queue_t* queue) {
-                        PartitionsPtr list(
-                            rd_kafka_topic_partition_list_new(static_cast<int>(shards.size())));
-                        for (const TopicShard& shard : shards) {
-                          rd_kafka_topic_partition_list_add(
-                              list.get(), shard.topic.c_str(),
-                              static_cast<int32_t>(shard.shard.value()))
-                              ->offset = spec;
-                        }
-                        // As they are read: what another's open transaction holds back is there.
-                        ErrorPtr error(rd_kafka_AdminOptions_set_isolation_level(
-                            options, RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED));
-                        rd_kafka_ListOffsets(handle, list.get(), options, queue);
-                      }});
+    orders.push_back(
+        {RD_KAFKA_ADMIN_OP_LISTOFFSETS,
+         [shards, spec](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
+                        rd_kafka_queue_t* queue) {
+           PartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(shards.size())));
+           for (const TopicShard& shard : shards) {
+             rd_kafka_topic_partition_list_add(list.get(), shard.topic.c_str(),
+                                               static_cast<int32_t>(shard.shard.value()))
+                 ->offset = spec;
+           }
+           // As they are read: what another's open transaction holds back is there.
+           ErrorPtr error(rd_kafka_AdminOptions_set_isolation_level(
+               options, RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED));
+           rd_kafka_ListOffsets(handle, list.get(), options, queue);
+         }});
   }
   std::vector<std::map<TopicShard, int64_t>> results;
   absl::Status retried = admin_.Retry([&]() -> absl::Status {
@@ -402,17 +393,15 @@ absl::StatusOr<std::vector<std::map<TopicShard, int64_t>>> Topics::ListOffsets(
   return results;
 }
 
-absl::StatusOr<std::map<TopicShard, Extent>> Topics::ExtentsOf(
-    std::span<const TopicShard> shards) {
+absl::StatusOr<std::map<TopicShard, Extent>> Topics::ExtentsOf(std::span<const TopicShard> shards) {
   std::map<TopicShard, Extent> extents;
   if (shards.empty()) return extents;
   for (const TopicShard& shard : shards) {
     MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, DescribeRecent(shard.topic, kKnownFor));
     MARQUEE_RETURN_IF_ERROR(CheckShard(info.spec, shard.shard));
   }
-  MARQUEE_ASSIGN_OR_RETURN(
-      auto offsets,
-      ListOffsets(shards, {RD_KAFKA_OFFSET_SPEC_EARLIEST, RD_KAFKA_OFFSET_SPEC_LATEST}));
+  MARQUEE_ASSIGN_OR_RETURN(auto offsets, ListOffsets(shards, {RD_KAFKA_OFFSET_SPEC_EARLIEST,
+                                                              RD_KAFKA_OFFSET_SPEC_LATEST}));
   for (const TopicShard& shard : shards) {
     // The begin was asked for at the same time as the end, perhaps a moment later.
     Offset end(offsets[1][shard]);

@@ -50,8 +50,8 @@ bool IsHost(std::string_view host) {
 absl::StatusOr<std::string> ServerOf(std::string_view text) {
   size_t bracket = text.rfind(']');
   size_t colon = text.rfind(':');
-  bool has_port = colon != std::string_view::npos &&
-                  (bracket == std::string_view::npos || colon > bracket);
+  bool has_port =
+      colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket);
   std::string_view host = has_port ? text.substr(0, colon) : text;
   int port = kDefaultPort;
   if (has_port) {
@@ -59,15 +59,14 @@ absl::StatusOr<std::string> ServerOf(std::string_view text) {
     auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
     if (error != std::errc() || end != digits.data() + digits.size() || port < 1 ||
         port > kPortMax) {
-      return absl::InvalidArgumentError(fmt::format(
-          "broker URL: expected a port from 1 to {} after '{}:', found '{}'", kPortMax, host,
-          digits));
+      return absl::InvalidArgumentError(
+          fmt::format("broker URL: expected a port from 1 to {} after '{}:', found '{}'", kPortMax,
+                      host, digits));
     }
   }
   if (!IsHost(host)) {
-    return absl::InvalidArgumentError(
-        fmt::format("broker URL: expected a host, found '{}'; write kafka://host:port,host:port",
-                    host));
+    return absl::InvalidArgumentError(fmt::format(
+        "broker URL: expected a host, found '{}'; write kafka://host:port,host:port", host));
   }
   return fmt::format("{}:{}", host, port);
 }

@@ -1,4 +1,5 @@
-// The URL of a Kafka broker: kafka://[user:password@]host[:port][,host[:port]…], or kafkas:// for TLS.
+// The URL of a Kafka broker: kafka://[user:password@]host[:port][,host[:port]…], or kafkas:// for
+// TLS.
 #ifndef MARQUEE_MESSAGING_KAFKA_URL_H_
 #define MARQUEE_MESSAGING_KAFKA_URL_H_
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "messaging/kafka/kafka_broker.h"
 #include "messaging/memory/memory_broker.h"
 #include "messaging/sqlite/sqlite_broker.h"
 
@@ -28,8 +29,12 @@ absl::StatusOr<std::unique_ptr<Broker>> OpenBroker(std::string_view url,
     MARQUEE_ASSIGN_OR_RETURN(std::unique_ptr<Broker> broker, OpenMemoryBroker(url, options, clock));
     return broker;
   }
+  if (colon != std::string_view::npos && (scheme == "kafka" || scheme == "kafkas"))
+    return OpenKafkaBroker(url, options, clock);
   return absl::InvalidArgumentError(fmt::format(
-      "broker URL: expected sqlite:DIR or memory:, found {}",
+      "broker URL: expected sqlite:DIR, kafka://HOST:PORT,…, kafkas://HOST:PORT,… or memory:, "
+      "found "
+      "{}",
       colon == std::string_view::npos ? "no scheme"
                                       : fmt::format("scheme '{}'", scheme.substr(0, 20))));
 }

@@ -29,6 +29,16 @@ TEST_F(OpenBrokerTest, MemoryOpensAWorldOfItsOwn) {
   EXPECT_TRUE(Open("memory:").ok()) << Open("memory:");
 }
 
+TEST_F(OpenBrokerTest, KafkaIsOpenedBeforeItAnswers) {
+  for (std::string url : {"kafka://127.0.0.1:1", "kafka://a,b:9093", "kafkas://a"})
+    EXPECT_TRUE(Open(url).ok()) << url << " " << Open(url);
+  for (std::string url : {"kafka:a", "kafka://", "kafka://a:0", "kafka://u:secret@a"}) {
+    absl::Status status = Open(url);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << url;
+    EXPECT_THAT(std::string(status.message()), Not(HasSubstr("secret"))) << url;
+  }
+}
+
 TEST_F(OpenBrokerTest, AnotherSchemeIsRefusedWithThoseThatAreKnown) {
   for (std::string url : {"ftp://somewhere", "", "sqlite", "/data/log", ":x", "sqlite:"}) {
     absl::Status status = Open(url);

@@ -15,6 +15,7 @@
 
 #include "absl/strings/numbers.h"
 #include "base/status.h"
+#include "messaging/setting_names.h"
 
 namespace marquee::messaging {
 namespace {
@@ -128,11 +129,9 @@ absl::StatusOr<SqliteSettings> SqliteSettings::Parse(
                                ParseInRange(name, text, 0, int64_t{10} * 366 * 86400));
       parsed.tombstone_retention = absl::Seconds(seconds);
     } else {
-      return absl::InvalidArgumentError(
-          fmt::format("unknown setting {} of a sqlite: broker; known are sqlite.page_size_bytes, "
-                      "sqlite.wal_bytes "
-                      "and sqlite.tombstone_retention_seconds",
-                      name));
+      static const std::string kKnown[] = {
+          "sqlite.page_size_bytes", "sqlite.tombstone_retention_seconds", "sqlite.wal_bytes"};
+      return UnknownSetting(name, "sqlite:", kKnown);
     }
   }
   return parsed;

@@ -74,7 +74,7 @@ class LayoutTest(unittest.TestCase):
         self.expect_header("services/planted.h", "#include <sqlite3.h>", "base/sqlite, catalogue/sqlite")
         self.expect("services/planted.cc", '#include "boost/asio.hpp"\n', "used in bench, http, tests alone")
         self.expect("http/server.h", lambda was: "#include <boost/beast/http.hpp>\n" + was, "brings boost/beast/http.hpp")
-        self.expect_header("messaging/planted.h", "#include <librdkafka/rdkafka.h>", "not a dependency")
+        self.expect_header("messaging/planted.h", "#include <librdkafka/rdkafka.h>", "used in bench, messaging/kafka alone")
         self.expect("domain/rating.h", lambda was: '#include "marquee/v1/rating.pb.h"\n' + was, "brings marquee/v1")
         self.expect_header("sources/planted.h", '#include "spdlog/spdlog.h"', "used in")
 
