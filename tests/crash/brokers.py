@@ -1,18 +1,18 @@
 """The brokers that the crash test runs on."""
 
 import os
-import pathlib
 import secrets
 import subprocess
 import threading
 
+from cluster import Cluster, ClusterError
 from services import Failure
-
-NODE_SECONDS_MAX = 120
 
 
 class SqliteBroker:
     """The embedded log in the folder of the run."""
+
+    may_be_late = False
 
     def __init__(self, folder):
         self.url = f"sqlite:{folder}/log"
@@ -28,6 +28,8 @@ class SqliteBroker:
 class GivenBroker:
     """One that runs already, by its URL."""
 
+    may_be_late = True
+
     def __init__(self, url):
         self.url = url
         self.prefix = f"crash-{secrets.token_hex(4)}."
@@ -39,49 +41,31 @@ class GivenBroker:
         pass
 
 
-class KafkaCluster(GivenBroker):
+class KafkaBroker(GivenBroker):
     """Three nodes of Apache Kafka that are this run's alone: it kills them too."""
 
     NODES = (1, 2, 3)
 
-    def __init__(self, script):
-        self.script = str(pathlib.Path(script).resolve())
-        self.name = f"crash-{os.getpid()}"
+    def __init__(self):
+        self.cluster = Cluster(f"crash-{os.getpid()}")
         try:
-            self.call("start", "--nodes", "3")
-            super().__init__(self.call("url"))
+            self.cluster.start(len(self.NODES))
+            super().__init__(self.cluster.url())
         except BaseException:
             self.close()
             raise
 
-    def call(self, verb, *arguments):
-        run = subprocess.run([self.script, verb, "--name", self.name, *arguments], stdin=subprocess.DEVNULL,
-                             capture_output=True, text=True, timeout=NODE_SECONDS_MAX, check=False)
-        if run.returncode != 0:
-            raise Failure(f"script/kafka {verb} {' '.join(arguments)} failed: {run.stdout}{run.stderr}")
-        return run.stdout.strip()
-
-    def servers(self):
-        return self.url.removeprefix("kafka://")
-
-    def kill(self, node):
-        self.call("kill", str(node))
-
-    def restart(self, node):
-        self.call("restart", str(node))
-
     def close(self):
-        subprocess.run([self.script, "wipe", "--name", self.name], stdin=subprocess.DEVNULL, capture_output=True,
-                       timeout=NODE_SECONDS_MAX, check=False)
+        self.cluster.wipe()
 
 
 class NodeTrouble(threading.Thread):
     """Kills the nodes of a cluster as `kill -9` does, one after the other, leaders among them; the next one when the one
     before is in sync again, since two of three are what a topic with replication 3 needs."""
 
-    def __init__(self, cluster, random):
+    def __init__(self, nodes, random):
         super().__init__(daemon=True)
-        self.cluster, self.random = cluster, random
+        self.cluster, self.random = nodes, random
         self.stop = threading.Event()
         self.kills = self.rounds = 0
         self.failure = None
@@ -89,7 +73,7 @@ class NodeTrouble(threading.Thread):
     def run(self):
         try:
             while not self.stop.is_set():
-                for node in self.random.sample(self.cluster.NODES, len(self.cluster.NODES)):
+                for node in self.random.sample(KafkaBroker.NODES, len(KafkaBroker.NODES)):
                     self.cluster.kill(node)
                     self.kills += 1
                     self.stop.wait(self.random.uniform(0.2, 2))
@@ -97,7 +81,7 @@ class NodeTrouble(threading.Thread):
                     if self.stop.wait(self.random.uniform(0.2, 1)):
                         return
                 self.rounds += 1
-        except (Failure, subprocess.TimeoutExpired) as failure:
+        except (ClusterError, subprocess.TimeoutExpired) as failure:
             self.failure = Failure(f"the cluster did not come back: {failure}")
 
     def finish(self):

@@ -13,14 +13,17 @@ usage: crash_test.py --marquee BINARY --sources DIR [--kills N] [--seed S] [--br
 
 import argparse
 import os
+import pathlib
 import random
 import shutil
 import sys
 import time
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kafka"))
 
-from brokers import KafkaCluster, NodeTrouble
+from brokers import KafkaBroker, NodeTrouble
+from cluster import ClusterError
 from duplicates import publish_duplicates
 from proofs import heal, verify
 from services import Failure
@@ -50,11 +53,11 @@ def trouble_processes(world, options, phases):
     phases.done("1, 4, 1 members of meanratingproducer")
     zombie(world)
     phases.done("one stopped beyond its session, replaced, resumed")
-    if not isinstance(world.broker, KafkaCluster):
+    if not isinstance(world.broker, KafkaBroker):
         trouble(world, options.kills)
         phases.done(f"{world.total_kills()} kills, {world.stops} stops")
         return 0
-    nodes = NodeTrouble(world.broker, random.Random(options.seed))
+    nodes = NodeTrouble(world.broker.cluster, random.Random(options.seed))
     nodes.start()
     trouble(world, options.kills, until=lambda: nodes.rounds > 0 or nodes.failure)
     nodes.finish()
@@ -79,7 +82,7 @@ def run(options):
               f"{sum(c.requests for c in world.clients)} requests with {sum(c.repeats for c in world.clients)} repeats, "
               f"{world.growing.rows} rows appended", flush=True)
         return 0
-    except Failure as failure:
+    except (Failure, ClusterError) as failure:
         keep = True
         print(f"FAILED with seed {options.seed}: {failure}\nlogs are in {world.folder}", file=sys.stderr)
         return 1

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from brokers import GivenBroker, KafkaCluster, SqliteBroker
+from brokers import GivenBroker, KafkaBroker, SqliteBroker
 from clients import Client, GrowingFile
 from services import Failure, Process, crash_points
 
@@ -33,7 +33,7 @@ def open_broker(options, folder):
     if not options.broker:
         return SqliteBroker(folder)
     if options.broker == "kafka":
-        return KafkaCluster(pathlib.Path(options.sources, "script", "kafka"))
+        return KafkaBroker()
     return GivenBroker(options.broker)
 
 

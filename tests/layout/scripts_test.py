@@ -107,6 +107,7 @@ class TestTest(ScriptTest):
         self.stub("tests/layout/cmake_targets.py", "echo base_test")
         self.stub("script/lint", "echo 'lint: 4 passed, 0 failed'")
         self.stub("script/model", "echo model")
+        self.stub("script/kafka", 'echo "$*" >> "$(dirname "$0")/../kafka"')
 
     def closing(self, *arguments, **environment):
         result = self.run_script(self.root / "script/test", *arguments, **environment)
@@ -134,6 +135,15 @@ class TestTest(ScriptTest):
         self.stub("script/build", 'echo "$*" >> "$(dirname "$0")/../built"')
         self.closing()
         self.assertIn("tsan base_test", (self.root / "built").read_text().splitlines())
+
+    def test_TheClustersOfTheTestsAreEndedWhateverHappened(self):
+        ended = ["wipe --name test1", "wipe --name test3"]
+        self.closing()
+        self.assertEqual((self.root / "kafka").read_text().splitlines(), ["fetch", *ended])
+        (self.root / "kafka").unlink()
+        self.stub("bin/ctest", "kill $PPID; exit 1")
+        self.closing("--quick")
+        self.assertEqual((self.root / "kafka").read_text().splitlines(), ended)
 
     def test_ItRefusesWhatItDoesNotKnow(self):
         self.assertEqual(self.run_script(self.root / "script/test", "--sok").returncode, 2)
