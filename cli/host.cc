@@ -284,6 +284,21 @@ void Host::StartRatings(const services::FileRatingProducerOptions& options) {
       });
 }
 
+void Host::StartStreamedRatings(const services::StreamRatingProducerOptions& options) {
+  has_ratings_ = true;
+  services::World world = WorldFor("ratingproducer");
+  auto stream =
+      std::make_shared<sources::RatingStream>(STDIN_FILENO, "standard input", system_.rules.scale);
+  AddRunner(
+      "ratingproducer",
+      [this, world, options, stream]() -> absl::StatusOr<std::unique_ptr<services::Service>> {
+        return services::StreamRatingProducer::Open(world, options, *stream, progress_);
+      },
+      [this](services::Service& service) {
+        ratings_idle_ = static_cast<services::StreamRatingProducer&>(service).caught_up();
+      });
+}
+
 void Host::StartLiveRatings(const std::string& source) {
   services::World world = WorldFor("liveratingproducer");
   AddRunner("liveratingproducer",
@@ -308,37 +323,33 @@ bool Host::InputsAreRead() const {
   return (!has_ratings_ || ratings_idle_) && (!has_movies_ || movies_idle_);
 }
 
-absl::StatusOr<std::map<messaging::TopicShard, messaging::Extent>> Host::ExtentsOf(
-    const std::string& topic) {
-  std::vector<messaging::TopicShard> shards;
-  for (uint32_t i = 0; i < system_.rules.shards; ++i)
-    shards.push_back({topic, messaging::Shard(i)});
-  return broker_->DescribeShards(shards);
-}
-
 absl::StatusOr<bool> Host::AllIsVisible() {
   http::LogPosition ends;
   MARQUEE_ASSIGN_OR_RETURN(messaging::TopicInfo ratings, broker_->DescribeTopic(topics_.ratings()));
   ends.ratings_identity = ratings.identity;
-  MARQUEE_ASSIGN_OR_RETURN(auto of_ratings, ExtentsOf(topics_.ratings()));
-  for (const auto& [shard, extent] : of_ratings) {
-    if (extent.end.value() > 0)
-      ends.through[shard.shard.value()] = domain::LogOffset(extent.end.value());
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<messaging::Extent> extents,
+                           DescribeAllShards(topics_.ratings()));
+  for (uint32_t i = 0; i < extents.size(); ++i) {
+    if (extents[i].end.value() > 0) ends.through[i] = domain::LogOffset(extents[i].end.value());
   }
   if (!visibility_.Covers(ends)) return false;
   MARQUEE_ASSIGN_OR_RETURN(std::vector<catalogue::TopicPosition> positions,
                            catalogue_reader_->Positions());
-  MARQUEE_ASSIGN_OR_RETURN(auto of_movies, ExtentsOf(topics_.movies()));
-  for (const auto& [shard, extent] : of_movies) {
-    if (extent.begin == extent.end) continue;
+  MARQUEE_ASSIGN_OR_RETURN(extents, DescribeAllShards(topics_.movies()));
+  for (uint32_t i = 0; i < extents.size(); ++i) {
+    if (extents[i].begin == extents[i].end) continue;
     bool read = false;
     for (const catalogue::TopicPosition& position : positions) {
-      if (position.topic == "movies" && position.shard == shard.shard.value())
-        read = position.next >= extent.end.value();
+      if (position.topic == "movies" && position.shard == i)
+        read = position.next >= extents[i].end.value();
     }
     if (!read) return false;
   }
   return true;
+}
+
+absl::StatusOr<std::vector<messaging::Extent>> Host::DescribeAllShards(const std::string& topic) {
+  return broker_->DescribeShards(messaging::ShardsOf(topic, system_.rules.shards));
 }
 
 absl::Status Host::WaitForEnd() {

@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,7 +27,9 @@
 #include "services/movie_data_sink.h"
 #include "services/reporter.h"
 #include "services/runner.h"
+#include "services/stream_rating_producer.h"
 #include "services/system.h"
+#include "sources/rating_stream.h"
 
 namespace marquee::cli {
 
@@ -77,6 +78,8 @@ class Host {
   void StartMeans(const services::MeanRatingProducerOptions& options);
   void StartMovies(const services::MovieDataProducerOptions& options);
   void StartRatings(const services::FileRatingProducerOptions& options);
+  // Of standard input.
+  void StartStreamedRatings(const services::StreamRatingProducerOptions& options);
   void StartLiveRatings(const std::string& source);
   // After all services were started.
   void StartReporter();
@@ -87,6 +90,7 @@ class Host {
   bool InputsAreRead() const;
   // Whether everything that is in `ratings` and `movies` now is in the catalogue.
   absl::StatusOr<bool> AllIsVisible();
+  absl::StatusOr<std::vector<messaging::Extent>> DescribeAllShards(const std::string& topic);
   // Waits until a signal comes, a runner fails, or all have finished.
   absl::Status WaitForEnd();
   // Drains everything: producers first, then means, then the sink, so that what was published
@@ -109,9 +113,6 @@ class Host {
   absl::Status OpenSystem();
   absl::Status OpenCatalogue();
   services::World WorldFor(const std::string& service);
-  // Of each shard of a topic.
-  absl::StatusOr<std::map<messaging::TopicShard, messaging::Extent>> ExtentsOf(
-      const std::string& topic);
   void AddRunner(const std::string& name, services::Runner::OpenService open,
                  services::Runner::Watch watch = nullptr);
 

@@ -216,18 +216,9 @@ class Broker {
   // has read all that was published (and flushed) before this call; of an entity topic all but
   // what a newer record of its key has replaced, which may lie beyond `end`: read on for that.
   virtual absl::StatusOr<Extent> DescribeShard(const TopicShard& shard) = 0;
-  // The same of several, at moments of this call that may differ. (A backend that can ask for all
-  // at once does.)
-  virtual absl::StatusOr<std::map<TopicShard, Extent>> DescribeShards(
-      std::span<const TopicShard> shards) {
-    std::map<TopicShard, Extent> extents;
-    for (const TopicShard& shard : shards) {
-      absl::StatusOr<Extent> extent = DescribeShard(shard);
-      if (!extent.ok()) return extent.status();
-      extents.emplace(shard, *extent);
-    }
-    return extents;
-  }
+
+  // The same of several shards, in their order: one question to the server where the backend can.
+  virtual absl::StatusOr<std::vector<Extent>> DescribeShards(std::span<const TopicShard> shards);
 
   virtual absl::StatusOr<std::unique_ptr<Publisher>> OpenPublisher(std::string_view topic) = 0;
   virtual absl::StatusOr<std::unique_ptr<Subscription>> OpenReader(SubscriptionOptions options) = 0;

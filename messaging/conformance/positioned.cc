@@ -224,21 +224,6 @@ void AnExtentHoldsAllOffsets(Trial& trial) {
   EXPECT_EQ(nothing.begin, nothing.end);
 }
 
-void ManyExtentsAreAskedForAtOnce(Trial& trial) {
-  std::string topic = trial.Declare(3), other = trial.Declare(1);
-  PutMany(trial.broker(), topic, 1, 50, 10);
-  std::vector<TopicShard> shards = {At(topic, 0), At(other, 0), At(topic, 2)};
-  auto extents = MUST(trial.broker().DescribeShards(shards));
-  EXPECT_EQ(extents.size(), shards.size());
-  for (const TopicShard& shard : shards) {
-    Extent extent = MUST(trial.broker().DescribeShard(shard));
-    EXPECT_EQ(extents.at(shard).begin, extent.begin);
-    EXPECT_EQ(extents.at(shard).end, extent.end);
-  }
-  shards.push_back(At(topic, 3));
-  EXPECT_EQ(CodeOf(trial.broker().DescribeShards(shards)), absl::StatusCode::kNotFound);
-}
-
 }  // namespace
 
 std::vector<Fact> PositionedFacts() {
@@ -253,7 +238,6 @@ std::vector<Fact> PositionedFacts() {
           MARQUEE_FACT(APositionOfAFormerTopicIsRefused),
           MARQUEE_FACT(WhoeverUsesAFormerTopicIsTold),
           MARQUEE_FACT(LagIsWhatLiesAhead),
-          MARQUEE_FACT(ManyExtentsAreAskedForAtOnce),
           MARQUEE_FACT(AnExtentHoldsAllOffsets)};
 }
 

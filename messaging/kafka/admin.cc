@@ -16,6 +16,8 @@ constexpr absl::Duration kPauseMax = absl::Milliseconds(500);
 // One request waits no longer than this for its answer: another broker may answer the next.
 constexpr absl::Duration kRequestMax = absl::Seconds(5);
 constexpr absl::Duration kRequestMin = absl::Milliseconds(100);
+// One that asks for all topics does not look whether the client was refused.
+constexpr absl::Duration kMetadataRequestMax = absl::Seconds(1);
 // How often a wait looks whether the client was refused.
 constexpr int kLookMs = 20;
 
@@ -126,39 +128,35 @@ absl::StatusOr<std::vector<EventPtr>> Admin::CallAll(std::string_view what,
   return events;
 }
 
-absl::Status Admin::AskMetadata(std::string_view what, bool all_topics,
-                                const std::function<void(const rd_kafka_metadata_t&)>& take) {
-  absl::Duration begin = clock_.Uptime();
-  return Retry([&]() -> absl::Status {
-    absl::Duration left = begin + deadline_ - clock_.Uptime();
-    absl::Duration timeout = std::clamp(left, kRequestMin, absl::Seconds(1));
-    const rd_kafka_metadata_t* metadata = nullptr;
-    rd_kafka_resp_err_t error = rd_kafka_metadata(client_->handle(), all_topics ? 1 : 0, nullptr,
-                                                  &metadata, Milliseconds(timeout));
-    client_->Serve();
-    MARQUEE_RETURN_IF_ERROR(client_->Refusal());
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return StatusOf(error, what);
-    take(*metadata);
-    rd_kafka_metadata_destroy(metadata);
-    return absl::OkStatus();
-  });
-}
-
 absl::StatusOr<std::vector<int32_t>> Admin::Brokers() {
+  MARQUEE_ASSIGN_OR_RETURN(
+      EventPtr event,
+      Call(RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER, "which brokers there are",
+           [](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+             rd_kafka_DescribeCluster(handle, options, queue);
+           }));
+  size_t count = 0;
+  const rd_kafka_Node_t** nodes = rd_kafka_DescribeCluster_result_nodes(
+      rd_kafka_event_DescribeCluster_result(event.get()), &count);
   std::vector<int32_t> ids;
-  MARQUEE_RETURN_IF_ERROR(
-      AskMetadata("which brokers there are", false, [&](const rd_kafka_metadata_t& metadata) {
-        for (int i = 0; i < metadata.broker_cnt; ++i) ids.push_back(metadata.brokers[i].id);
-      }));
+  for (size_t i = 0; i < count; ++i) ids.push_back(rd_kafka_Node_id(nodes[i]));
   return ids;
 }
 
 absl::StatusOr<std::vector<std::string>> Admin::TopicNames() {
   std::vector<std::string> names;
-  MARQUEE_RETURN_IF_ERROR(
-      AskMetadata("which topics there are", true, [&](const rd_kafka_metadata_t& metadata) {
-        for (int i = 0; i < metadata.topic_cnt; ++i) names.emplace_back(metadata.topics[i].topic);
-      }));
+  absl::Status asked = Retry([&]() -> absl::Status {
+    const rd_kafka_metadata_t* metadata = nullptr;
+    rd_kafka_resp_err_t error = rd_kafka_metadata(client_->handle(), 1, nullptr, &metadata,
+                                                  Milliseconds(kMetadataRequestMax));
+    client_->Serve();
+    MARQUEE_RETURN_IF_ERROR(client_->Refusal());
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return StatusOf(error, "which topics there are");
+    for (int i = 0; i < metadata->topic_cnt; ++i) names.emplace_back(metadata->topics[i].topic);
+    rd_kafka_metadata_destroy(metadata);
+    return absl::OkStatus();
+  });
+  if (!asked.ok()) return asked;
   return names;
 }
 

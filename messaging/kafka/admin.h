@@ -57,8 +57,6 @@ class Admin {
   Admin(std::unique_ptr<Client> client, absl::Duration deadline, Clock& clock)
       : client_(std::move(client)), deadline_(deadline), clock_(clock) {}
 
-  absl::Status AskMetadata(std::string_view what, bool all_topics,
-                           const std::function<void(const rd_kafka_metadata_t&)>& take);
   // One try of Call.
   absl::StatusOr<EventPtr> Try(rd_kafka_admin_op_t op, std::string_view what, const Send& send,
                                absl::Duration timeout);

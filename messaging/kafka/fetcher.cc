@@ -127,6 +127,7 @@ absl::StatusOr<std::unique_ptr<Fetcher>> FetcherPool::Take() {
 void FetcherPool::Return(std::unique_ptr<Fetcher> fetcher) {
   fetcher->StopAll();
   fetcher->WakeBy(nullptr);
+  if (!fetcher->client().Refusal().ok()) return;
   MutexLock lock(mutex_);
   if (idle_.size() < kIdleMax) idle_.push_back(std::move(fetcher));
 }

@@ -45,17 +45,23 @@ class KafkaBroker final : public Broker {
   absl::StatusOr<Extent> DescribeShard(const TopicShard& shard) override {
     return world_->topics.ExtentOf(shard);
   }
-  absl::StatusOr<std::map<TopicShard, Extent>> DescribeShards(
-      std::span<const TopicShard> shards) override {
-    return world_->topics.ExtentsOf(shards);
+
+  absl::StatusOr<std::vector<Extent>> DescribeShards(std::span<const TopicShard> shards) override {
+    MARQUEE_ASSIGN_OR_RETURN(auto by_shard, world_->topics.ExtentsOf(shards));
+    std::vector<Extent> extents;
+    extents.reserve(shards.size());
+    for (const TopicShard& shard : shards) extents.push_back(by_shard[shard]);
+    return extents;
   }
 
   absl::StatusOr<std::unique_ptr<Publisher>> OpenPublisher(std::string_view topic) override {
     MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, world_->topics.Describe(topic));
     PublisherOptions options{.topic = info.spec, .deadline = deadline_};
-    return std::unique_ptr<Publisher>(std::make_unique<KafkaPublisher>(
+    auto publisher = std::make_unique<KafkaPublisher>(
         world_->settings, std::move(options),
-        std::make_unique<SameTopic>(world_->topics, std::move(info)), world_->clock));
+        std::make_unique<SameTopic>(world_->topics, std::move(info)), world_->clock);
+    MARQUEE_RETURN_IF_ERROR(publisher->Open());
+    return std::unique_ptr<Publisher>(std::move(publisher));
   }
   absl::StatusOr<std::unique_ptr<Subscription>> OpenReader(SubscriptionOptions options) override {
     return std::unique_ptr<Subscription>(

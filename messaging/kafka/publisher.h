@@ -44,6 +44,9 @@ class KafkaPublisher final : public Publisher {
   KafkaPublisher(const KafkaSettings& settings, PublisherOptions options,
                  std::unique_ptr<TopicCheck> check, Clock& clock);
   ~KafkaPublisher() override;
+  // Connects, while the caller does other things; Publish does so too. kInvalidArgument: as
+  // Client::Open.
+  absl::Status Open();
 
   absl::Status Publish(std::span<const NewRecord> records) override;
   absl::StatusOr<FlushedThrough> Flush() override;
@@ -52,7 +55,6 @@ class KafkaPublisher final : public Publisher {
   rd_kafka_t* handle() { return client_ == nullptr ? nullptr : client_->handle(); }
 
  private:
-  absl::Status Open();
   absl::Status Verify(absl::Duration age);
   // What has gone wrong since the last look.
   absl::Status Failure();

@@ -46,9 +46,11 @@ TestCluster::TestCluster(int nodes) : nodes_(nodes), foreign_(!ForeignUrl().empt
 }
 
 std::string TestCluster::Script(const std::vector<std::string>& arguments, bool may_fail) {
-  std::string command = Quoted(MARQUEE_KAFKA_SCRIPT);
-  for (const std::string& argument : arguments) command += " " + Quoted(argument);
-  command += fmt::format(" --nodes {} --name test{} 2>&1", nodes_, nodes_);
+  // A tool takes all that stands behind its name.
+  std::string command = fmt::format("{} {} --nodes {} --name test{}", Quoted(MARQUEE_KAFKA_SCRIPT),
+                                    Quoted(arguments.at(0)), nodes_, nodes_);
+  for (size_t i = 1; i < arguments.size(); ++i) command += " " + Quoted(arguments[i]);
+  command += " 2>&1";
   FILE* pipe = popen(command.c_str(), "re");
   MARQUEE_CHECK(pipe != nullptr);
   std::string output;

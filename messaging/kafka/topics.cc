@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -367,7 +368,8 @@ absl::StatusOr<std::vector<std::map<TopicShard, int64_t>>> Topics::ListOffsets(
          [shards, spec](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options,
                         rd_kafka_queue_t* queue) {
            PartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(shards.size())));
-           for (const TopicShard& shard : shards) {
+           // Each once: librdkafka refuses a shard that is named twice.
+           for (const TopicShard& shard : std::set(shards.begin(), shards.end())) {
              rd_kafka_topic_partition_list_add(list.get(), shard.topic.c_str(),
                                                static_cast<int32_t>(shard.shard.value()))
                  ->offset = spec;
