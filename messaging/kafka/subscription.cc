@@ -155,9 +155,12 @@ std::optional<Batch> KafkaSubscription::NextBatch() {
     Portion& portion = ready_.Pop();
     auto started = started_.find(portion.shard);
     if (started == started_.end()) continue;
-    // Whoever releases it on being told would not expect records of it afterwards.
+    // Whoever releases it on being told would not expect records of it afterwards. Until then it is
+    // started: whoever goes on with it reads again from where it is.
     if (IsBeingRevoked(portion.shard)) {
-      Forget(portion.shard);
+      fetcher_->Stop(portion.shard);
+      ready_.Drop(portion.shard);
+      started->second.fetching = false;
       continue;
     }
     Offset before = started->second.next;

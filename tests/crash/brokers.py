@@ -13,6 +13,7 @@ class SqliteBroker:
     """The embedded log in the folder of the run."""
 
     may_be_late = False
+    session_timeout_ms = 1000
 
     def __init__(self, folder):
         self.url = f"sqlite:{folder}/log"
@@ -29,6 +30,7 @@ class GivenBroker:
     """One that runs already, by its URL."""
 
     may_be_late = True
+    session_timeout_ms = 3000
 
     def __init__(self, url):
         self.url = url

@@ -4,7 +4,7 @@ import signal
 import time
 
 from services import Failure
-from world import MOVIES, SESSION_TIMEOUT_MS
+from world import MOVIES
 
 CRASH_POINT_SECONDS_MAX = 60
 REBALANCE_SECONDS_MAX = 30
@@ -83,7 +83,7 @@ def trouble(world, kills, until=lambda: True):
         if world.random.random() < 0.15 and process.running():
             process.signal(signal.SIGSTOP)
             world.stops += 1
-            stopped.append((time.monotonic() + 1.5 * SESSION_TIMEOUT_MS / 1000, process))
+            stopped.append((time.monotonic() + 1.5 * world.broker.session_timeout_ms / 1000, process))
         elif process.kill():
             world.kills[process.name] += 1
             process.start()

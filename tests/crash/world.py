@@ -14,7 +14,6 @@ from brokers import GivenBroker, KafkaBroker, SqliteBroker
 from clients import Client, GrowingFile
 from services import Failure, Process, crash_points
 
-SESSION_TIMEOUT_MS = 1000
 RATINGS_PER_FILE = 60_000
 GROWING_ROWS_PER_SECOND = 500
 MOVIES = 1_500
@@ -74,7 +73,7 @@ class World:
 
     def member(self, number):
         return Process(self, f"means-{number}", self.points["meanratingproducer"], "meanratingproducer", "--session-timeout-ms",
-                       str(SESSION_TIMEOUT_MS), "--checkpoint-interval-ms", "300")
+                       str(self.broker.session_timeout_ms), "--checkpoint-interval-ms", "300")
 
     def make_inputs(self, seed):
         for i, name in enumerate("ab"):
