@@ -64,6 +64,7 @@ absl::StatusOr<EventPtr> Admin::Await(rd_kafka_queue_t* queue, std::string_view 
 
 absl::StatusOr<EventPtr> Admin::Try(rd_kafka_admin_op_t op, std::string_view what, const Send& send,
                                     absl::Duration timeout) {
+  client_->ForgetRefusal();
   QueuePtr queue(rd_kafka_queue_new(client_->handle()));
   OptionsPtr options(rd_kafka_AdminOptions_new(client_->handle(), op));
   MARQUEE_RETURN_IF_ERROR(SetTimeout(options.get(), timeout));
@@ -109,23 +110,33 @@ absl::StatusOr<std::vector<EventPtr>> Admin::CallAll(std::string_view what,
   absl::Duration begin = clock_.Uptime();
   std::vector<EventPtr> events;
   absl::Status retried = Retry([&]() -> absl::Status {
-    events.clear();
-    absl::Duration timeout =
-        std::clamp(begin + deadline_ - clock_.Uptime(), kRequestMin, kRequestMax);
-    std::vector<QueuePtr> queues;
-    for (const Order& order : orders) {
-      queues.emplace_back(rd_kafka_queue_new(client_->handle()));
-      OptionsPtr options(rd_kafka_AdminOptions_new(client_->handle(), order.op));
-      MARQUEE_RETURN_IF_ERROR(SetTimeout(options.get(), timeout));
-      order.send(client_->handle(), options.get(), queues.back().get());
-    }
-    for (QueuePtr& queue : queues) {
-      MARQUEE_ASSIGN_OR_RETURN(EventPtr event, Await(queue.get(), what, timeout));
-      events.push_back(std::move(event));
-    }
+    absl::Duration left = begin + deadline_ - clock_.Uptime();
+    absl::StatusOr<std::vector<EventPtr>> all =
+        TryAll(what, orders, std::clamp(left, kRequestMin, kRequestMax));
+    if (!all.ok()) return all.status();
+    events = *std::move(all);
     return absl::OkStatus();
   });
   if (!retried.ok()) return retried;
+  return events;
+}
+
+absl::StatusOr<std::vector<EventPtr>> Admin::TryAll(std::string_view what,
+                                                    const std::vector<Order>& orders,
+                                                    absl::Duration timeout) {
+  client_->ForgetRefusal();
+  std::vector<QueuePtr> queues;
+  for (const Order& order : orders) {
+    queues.emplace_back(rd_kafka_queue_new(client_->handle()));
+    OptionsPtr options(rd_kafka_AdminOptions_new(client_->handle(), order.op));
+    MARQUEE_RETURN_IF_ERROR(SetTimeout(options.get(), timeout));
+    order.send(client_->handle(), options.get(), queues.back().get());
+  }
+  std::vector<EventPtr> events;
+  for (QueuePtr& queue : queues) {
+    MARQUEE_ASSIGN_OR_RETURN(EventPtr event, Await(queue.get(), what, timeout));
+    events.push_back(std::move(event));
+  }
   return events;
 }
 
@@ -147,6 +158,7 @@ absl::StatusOr<std::vector<int32_t>> Admin::Brokers() {
 absl::StatusOr<std::vector<std::string>> Admin::TopicNames() {
   std::vector<std::string> names;
   absl::Status asked = Retry([&]() -> absl::Status {
+    client_->ForgetRefusal();
     const rd_kafka_metadata_t* metadata = nullptr;
     rd_kafka_resp_err_t error = rd_kafka_metadata(client_->handle(), 1, nullptr, &metadata,
                                                   Milliseconds(kMetadataRequestMax));

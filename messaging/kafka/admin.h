@@ -40,6 +40,10 @@ class Admin {
   };
   absl::StatusOr<std::vector<EventPtr>> CallAll(std::string_view what,
                                                 const std::vector<Order>& orders);
+  // One try of CallAll.
+  absl::StatusOr<std::vector<EventPtr>> TryAll(std::string_view what,
+                                               const std::vector<Order>& orders,
+                                               absl::Duration timeout);
 
   // The ids of the brokers that run, as one of them knows.
   absl::StatusOr<std::vector<int32_t>> Brokers();

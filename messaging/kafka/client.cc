@@ -124,6 +124,11 @@ absl::Status Client::Refusal() const {
   return refusal_;
 }
 
+void Client::ForgetRefusal() {
+  MutexLock lock(mutex_);
+  refusal_ = absl::OkStatus();
+}
+
 std::string Client::LastHeard() const {
   MutexLock lock(mutex_);
   return last_heard_.empty() ? "" : fmt::format(" (last heard: {})", last_heard_);

@@ -32,7 +32,7 @@ class Client {
     void (*delivered)(rd_kafka_t*, const rd_kafka_message_t*, void*) = nullptr;
     void* opaque = nullptr;
     int events = 0;  // RD_KAFKA_EVENT_…
-    // Connections are reset at the end, so that nothing that is still on its way arrives.
+    // Connections are reset at the end: what this machine has not sent yet is not sent.
     bool reset_connections = false;
   };
 
@@ -49,8 +49,10 @@ class Client {
 
   // Serves what librdkafka has to say to this client. (A consumer's queue does so too.)
   void Serve() { rd_kafka_poll(handle_, 0); }
-  // Not ok: the brokers refuse this client, for good.
+  // Not ok: a broker refuses this client.
   absl::Status Refusal() const;
+  // Before something is asked anew: what was refused once may be granted now.
+  void ForgetRefusal();
   // " (last heard: …)", or nothing: what an error adds that says what was waited for.
   std::string LastHeard() const;
   void Hear(rd_kafka_resp_err_t error, const std::string& text);

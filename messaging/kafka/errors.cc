@@ -76,6 +76,7 @@ bool IsTransient(rd_kafka_resp_err_t error) {
     case RD_KAFKA_RESP_ERR__WAIT_COORD:
     case RD_KAFKA_RESP_ERR__WAIT_CACHE:
     case RD_KAFKA_RESP_ERR__RETRY:
+    case RD_KAFKA_RESP_ERR__NOENT:  // of ListOffsets: no shard asked for has a leader now
     case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
     case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
     case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:

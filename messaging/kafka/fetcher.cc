@@ -65,7 +65,13 @@ void Fetcher::WakeBy(Bell* bell) {
   bell_ = bell;
 }
 
-absl::Status Fetcher::Start(const TopicShard& shard, Offset offset) {
+bool Fetcher::KnowsAnother(const std::string& topic, const TopicIdentity& identity) const {
+  auto known = identities_.find(topic);
+  return known != identities_.end() && known->second != identity;
+}
+
+absl::Status Fetcher::Start(const TopicShard& shard, const TopicIdentity& identity, Offset offset) {
+  identities_[shard.topic] = identity;
   TopicPtr& topic = topics_[shard.topic];
   if (topic == nullptr)
     topic.reset(rd_kafka_topic_new(client_->handle(), shard.topic.c_str(), nullptr));
@@ -127,6 +133,7 @@ absl::StatusOr<std::unique_ptr<Fetcher>> FetcherPool::Take() {
 void FetcherPool::Return(std::unique_ptr<Fetcher> fetcher) {
   fetcher->StopAll();
   fetcher->WakeBy(nullptr);
+  if (!fetcher->client().Refusal().ok()) return;
   if (!fetcher->client().Refusal().ok()) return;
   MutexLock lock(mutex_);
   if (idle_.size() < kIdleMax) idle_.push_back(std::move(fetcher));

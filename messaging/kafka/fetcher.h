@@ -36,8 +36,11 @@ class Fetcher {
   // Rings `bell`, which outlives this or the next WakeBy, when there is something to take.
   void WakeBy(Bell* bell);
 
-  // REQUIRES: not started.
-  absl::Status Start(const TopicShard& shard, Offset offset);
+  // `identity` is the topic's. REQUIRES: not started; not KnowsAnother.
+  absl::Status Start(const TopicShard& shard, const TopicIdentity& identity, Offset offset);
+  // Whether a topic of this name and another identity was read: librdkafka keeps its leaders'
+  // epochs, and would wait for ever where those of the new one are lower.
+  bool KnowsAnother(const std::string& topic, const TopicIdentity& identity) const;
   // What was fetched of it is gone. Harmless where it is not started.
   void Stop(const TopicShard& shard);
   void StopAll();
@@ -48,7 +51,8 @@ class Fetcher {
   // The shard that a message is of, where it is started.
   const TopicShard* ShardOf(const rd_kafka_message_t& message) const;
 
-  // The shard's end as its last answer had it; none where there was none yet.
+  // The shard's end as its last answer had it, which may be of a reading before; none where there
+  // was none yet.
   std::optional<Offset> KnownEnd(const TopicShard& shard) const;
 
   Client& client() { return *client_; }
@@ -60,6 +64,7 @@ class Fetcher {
   const std::unique_ptr<Client> client_;
   QueuePtr queue_;
   std::map<std::string, TopicPtr> topics_;
+  std::map<std::string, TopicIdentity> identities_;  // of all that was ever started
   std::map<Key, TopicShard> started_;
   mutable Mutex mutex_;
   Bell* bell_ ABSL_GUARDED_BY(mutex_) = nullptr;

@@ -18,6 +18,7 @@ namespace {
 constexpr absl::Duration kReportInterval = absl::Seconds(1);
 // What was given back without need comes again after this long.
 constexpr absl::Duration kRegainAfter = absl::Milliseconds(300);
+constexpr absl::Duration kMemberIdInterval = absl::Milliseconds(200);
 constexpr absl::Duration kLeaveMax = absl::Seconds(3);
 constexpr absl::Duration kHeartbeatMin = absl::Milliseconds(50);
 constexpr absl::Duration kHeartbeatMax = absl::Seconds(3);
@@ -148,7 +149,23 @@ absl::Status GroupMembership::Serve(std::vector<OwnershipEvent>* events) {
   }
   // A loss is not always told as a rebalance of its own.
   if (!held_.empty() && rd_kafka_assignment_lost(client_->handle()) != 0) LoseAll(events);
-  return absl::OkStatus();
+  // Nor is it told at all that the group has thrown this member out, while a rebalance is under
+  // way.
+  absl::Duration now = clock_.Uptime();
+  if (held_.empty() || now - member_id_seen_at_ < kMemberIdInterval) return absl::OkStatus();
+  member_id_seen_at_ = now;
+  if (MemberId() == member_id_) return absl::OkStatus();
+  spdlog::warn("group {}: {} is no member any more; joins anew", options_.group, options_.member);
+  LoseAll(events);
+  Close();
+  return Open();
+}
+
+std::string GroupMembership::MemberId() const {
+  char* text = rd_kafka_memberid(client_->handle());
+  std::string id = text == nullptr ? "" : text;
+  if (text != nullptr) rd_kafka_mem_free(client_->handle(), text);
+  return id;
 }
 
 std::vector<TopicShard> GroupMembership::ShardsOf(
@@ -247,6 +264,7 @@ absl::Status GroupMembership::TakeAssigned(rd_kafka_topic_partition_list_t* part
   (void)rd_kafka_pause_partitions(client_->handle(), partitions);
   std::vector<TopicShard> shards = ShardsOf(*partitions);
   if (shards.empty()) return absl::OkStatus();
+  if (held_.empty()) member_id_ = MemberId();
   for (const TopicShard& shard : shards) held_[shard] = Holding{};
   ReadCommitted(shards);
   uint64_t generation = KafkaGeneration() * kGenerationStep;

@@ -98,6 +98,8 @@ class GroupMembership {
   void Commit(PartitionsPtr commits, bool wait);
   void WriteReports(bool at_once);
   uint64_t KafkaGeneration() const;
+  // Under which the group knows this member; empty: under none.
+  std::string MemberId() const;
 
   const KafkaSettings& settings_;
   const MembershipOptions options_;
@@ -107,6 +109,8 @@ class GroupMembership {
   std::unique_ptr<Client> client_;
   QueuePtr queue_;
   std::map<TopicShard, Holding> held_;
+  std::string member_id_;  // that the shards of held_ were given to
+  absl::Duration member_id_seen_at_ = -absl::InfiniteDuration();
   std::map<TopicShard, uint64_t> last_generation_;  // of what this member has had or read of
   EventPtr revocation_;                             // not answered yet
   absl::Duration revoked_at_;

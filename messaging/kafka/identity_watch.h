@@ -27,6 +27,8 @@ class IdentityWatch {
   // Takes the answer to the last question, if it is there, and asks the next when it is time.
   // kNotFound: deleted; kFailedPrecondition: made again, or with more shards, which nobody reads.
   absl::Status Look(const std::map<std::string, Watched>& topics);
+  // The answer that is under way says nothing of what is watched from now on.
+  void Forget() { answer_.reset(); }
 
  private:
   void Ask(const std::map<std::string, Watched>& topics);

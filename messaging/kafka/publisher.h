@@ -1,8 +1,9 @@
 // Publishes to one topic with an idempotent producer of its own: acks=all, order kept, no gap.
 //
 // After an error the producer is thrown away with all that it has queued, and the next call makes a
-// new one. What the old one had in flight is waited for a moment; then its connections are reset,
-// so that nothing that is still on its way is stored after what comes later.
+// new one. What the old one had in flight is waited for a moment; then its connections are reset. A
+// broker that stood still meanwhile and goes on later may still store what it had received, after
+// what the new producer has sent: ratings have numbers and means are mended; docs/kafka.md tells.
 //
 // Memory: kafka.queue_bytes. Threads: one at a time; delivery reports come while it waits or
 // serves.

@@ -19,6 +19,8 @@ namespace {
 constexpr absl::Duration kLookInterval = absl::Milliseconds(50);
 constexpr absl::Duration kReportInterval = absl::Seconds(1);
 constexpr absl::Duration kKnownFor = absl::Seconds(1);
+// What could not be fetched is fetched again after this long.
+constexpr absl::Duration kRestartPause = absl::Milliseconds(100);
 
 std::string Show(const TopicShard& shard) {
   return fmt::format("{}/{}", shard.topic, shard.shard.value());
@@ -114,6 +116,7 @@ absl::StatusOr<Delivery> KafkaSubscription::Poll(absl::Duration wait) {
   absl::Duration give_up = world_.clock.Uptime() + wait;
   while (true) {
     bell_.Reset();
+    WeighTroubles();  // may take its time, so before the look at what is owned
     MARQUEE_RETURN_IF_ERROR(Refresh());
     MARQUEE_RETURN_IF_ERROR(Fetch());
     // This process may have stood still since the last line.
@@ -140,14 +143,29 @@ absl::Status KafkaSubscription::FirstError() const {
 
 // Begins to fetch what was started, and takes what was fetched when all before was handed out.
 absl::Status KafkaSubscription::Fetch() {
+  if (fetcher_is_old_) RenewFetcher();
+  absl::Duration now = world_.clock.Uptime();
   for (auto& [shard, started] : started_) {
-    if (started.fetching || !started.error.ok()) continue;
-    MARQUEE_RETURN_IF_ERROR(fetcher_->Start(shard, started.next));
+    if (started.fetching || !started.error.ok() || now < started.fetch_at) continue;
+    if (fetcher_ == nullptr) {
+      MARQUEE_ASSIGN_OR_RETURN(fetcher_, Fetcher::Open(world_.settings));
+      fetcher_->WakeBy(&bell_);
+    }
+    MARQUEE_RETURN_IF_ERROR(
+        fetcher_->Start(shard, watched_.at(shard.topic).identity, started.next));
     started.fetching = true;
   }
   if (fetcher_ == nullptr) return absl::OkStatus();
   if (ready_.empty()) ready_.Fill(*fetcher_);
   return fetcher_->client().Refusal();
+}
+
+void KafkaSubscription::RenewFetcher() {
+  fetcher_is_old_ = false;
+  fetcher_->StopAll();
+  ready_.Clear();
+  fetcher_.reset();
+  for (auto& [shard, started] : started_) started.fetching = started.heard = false;
 }
 
 std::optional<Batch> KafkaSubscription::NextBatch() {
@@ -163,35 +181,62 @@ std::optional<Batch> KafkaSubscription::NextBatch() {
       started->second.fetching = false;
       continue;
     }
-    Offset before = started->second.next;
-    if (portion.error != RD_KAFKA_RESP_ERR_NO_ERROR)
-      started->second.error = ErrorOf(portion, portion.next.value_or(before));
-    if (!portion.next || (*portion.next <= before && portion.records.empty())) continue;
-    started->second.next = std::max(before, *portion.next);
-    return Batch{.shard = started->first, .records = portion.records, .next = started->second.next};
+    Started& at = started->second;
+    const Offset before = at.next;
+    at.heard = true;
+    if (portion.next) at.next = std::max(before, *portion.next);
+    if (!portion.records.empty()) at.failing_since = absl::InfiniteDuration();
+    if (portion.error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      // What librdkafka reads on beyond it may lie behind a hole.
+      fetcher_->Stop(portion.shard);
+      ready_.Drop(portion.shard);
+      at.fetching = false;
+      at.fetch_at = absl::InfiniteDuration();
+      at.trouble = portion.error;
+      at.trouble_text = portion.error_text;
+    }
+    if (at.next <= before && portion.records.empty()) continue;
+    return Batch{.shard = started->first, .records = portion.records, .next = at.next};
   }
   return std::nullopt;
 }
 
-absl::Status KafkaSubscription::ErrorOf(const Portion& portion, Offset next) {
-  const TopicShard& shard = portion.shard;
-  auto watched = watched_.find(shard.topic);
-  if (watched != watched_.end()) {
-    absl::Status same =
-        world_.topics.CheckIdentity(shard.topic, watched->second.identity, absl::ZeroDuration());
-    if (!same.ok() && !absl::IsDeadlineExceeded(same)) return same;
+void KafkaSubscription::WeighTroubles() {
+  for (auto& [shard, started] : started_) {
+    if (started.trouble == RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+    started.error = ErrorOf(shard, started);
+    started.trouble = RD_KAFKA_RESP_ERR_NO_ERROR;
+    started.fetch_at = world_.clock.Uptime() + kRestartPause;
   }
-  if (portion.error == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
-      portion.error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
-    MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.topics.ExtentOf(shard));
-    if (next < extent.begin || next > extent.end) return GapError(shard, next, extent);
+}
+
+absl::Status KafkaSubscription::ErrorOf(const TopicShard& shard, Started& started) {
+  const Offset next = started.next;
+  absl::Status same = world_.topics.CheckIdentity(shard.topic, watched_.at(shard.topic).identity,
+                                                  absl::ZeroDuration());
+  if (!same.ok() && !absl::IsDeadlineExceeded(same)) return same;
+  absl::Status status =
+      StatusOf(started.trouble, fmt::format("read {}", Show(shard)), started.trouble_text);
+  if (IsRefusal(started.trouble, started.trouble_text)) return status;
+  if (started.trouble == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+      started.trouble == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+    absl::StatusOr<Extent> extent = world_.topics.ExtentOf(shard);
+    if (absl::IsDeadlineExceeded(extent.status())) return absl::OkStatus();
+    if (!extent.ok()) return extent.status();
+    if (next < extent->begin || next > extent->end) return GapError(shard, next, *extent);
     return absl::OutOfRangeError(fmt::format(
         "{}: the log was cut below offset {} and filled anew, and what was read there is not what "
-        "it "
-        "holds now ({}); it holds {} to {}",
-        Show(shard), next.value(), portion.error_text, extent.begin.value(), extent.end.value()));
+        "it holds now ({}); it holds {} to {}",
+        Show(shard), next.value(), started.trouble_text, extent->begin.value(),
+        extent->end.value()));
   }
-  return StatusOf(portion.error, fmt::format("read {}", Show(shard)), portion.error_text);
+  absl::Duration now = world_.clock.Uptime();
+  started.failing_since = std::min(started.failing_since, now);
+  if (now - started.failing_since < world_.admin->deadline()) return absl::OkStatus();
+  if (!absl::IsUnavailable(status)) return status;
+  return absl::DeadlineExceededError(fmt::format("waited {} to read on at offset {}: {}",
+                                                 absl::FormatDuration(world_.admin->deadline()),
+                                                 next.value(), std::string(status.message())));
 }
 
 bool KafkaSubscription::IsBeingRevoked(const TopicShard& shard) const {
@@ -235,6 +280,7 @@ absl::Status KafkaSubscription::Start(const TopicShard& shard, const StartPositi
     MARQUEE_ASSIGN_OR_RETURN(fetcher_, world_.fetchers.Take());
     fetcher_->WakeBy(&bell_);
   }
+  fetcher_is_old_ |= fetcher_->KnowsAnother(shard.topic, info.identity);
   fetcher_->Stop(shard);
   ready_.Drop(shard);
   auto watched = watched_.find(shard.topic);
@@ -248,6 +294,7 @@ absl::Status KafkaSubscription::Start(const TopicShard& shard, const StartPositi
       std::erase_if(started_, [&](const auto& entry) { return entry.first.topic == shard.topic; });
     watched_[shard.topic] = {info.identity, info.spec.shards};
     watch_error_ = absl::OkStatus();
+    watch_.Forget();
   }
   started_[shard] = {.next = offset};
   return absl::OkStatus();
@@ -262,6 +309,7 @@ void KafkaSubscription::Forget(const TopicShard& shard) {
       std::none_of(started_.begin(), started_.end(), same_topic)) {
     watched_.erase(shard.topic);
     watch_error_ = absl::OkStatus();
+    watch_.Forget();
   }
 }
 
@@ -282,7 +330,7 @@ absl::StatusOr<int64_t> KafkaSubscription::Lag(const TopicShard& shard) {
   auto found = started_.find(shard);
   MARQUEE_CHECK(found != started_.end());
   std::optional<Offset> end;
-  if (found->second.fetching) end = fetcher_->KnownEnd(shard);
+  if (found->second.heard) end = fetcher_->KnownEnd(shard);
   if (!end) {
     MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.topics.ExtentOf(shard));
     end = extent.end;

@@ -40,7 +40,15 @@ class KafkaSubscription final : public Subscription {
   struct Started {
     Offset next;
     bool fetching = false;  // begins with the next Poll: a Start may follow a Start
+    bool heard = false;     // something of it has come since it was started
     absl::Status error;     // told by every Poll until it is started again
+
+    // What ended its fetching, to be weighed by the next Poll; then it is fetched again from
+    // `next`, unless it is an error.
+    rd_kafka_resp_err_t trouble = RD_KAFKA_RESP_ERR_NO_ERROR;
+    std::string trouble_text;
+    absl::Duration failing_since = absl::InfiniteDuration();  // without a record since
+    absl::Duration fetch_at;                                  // not before
   };
 
   GroupMembership* MembershipOf(const std::string& topic) const;
@@ -50,7 +58,10 @@ class KafkaSubscription final : public Subscription {
   void Forget(const TopicShard& shard);
   absl::Status Fetch();
   std::optional<Batch> NextBatch();
-  absl::Status ErrorOf(const Portion& portion, Offset next);
+  void WeighTroubles();
+  // Ok: it is worth another try.
+  absl::Status ErrorOf(const TopicShard& shard, Started& started);
+  void RenewFetcher();
   absl::Status FirstError() const;
   absl::StatusOr<Offset> Resolve(const TopicShard& shard, const TopicInfo& info,
                                  const StartPosition& position);
@@ -71,6 +82,8 @@ class KafkaSubscription final : public Subscription {
   IdentityWatch watch_;
   std::map<std::string, Watched> watched_;  // the topics of started_ and of the group
   absl::Status watch_error_;
+  bool fetcher_is_old_ =
+      false;  // it KnowsAnother; renewed by the next Poll, which frees its records
 
   std::map<TopicShard, Offset> reports_;  // of a subscription that is in no group
   absl::Duration reported_at_ = -absl::InfiniteDuration();

@@ -23,6 +23,8 @@ constexpr absl::Duration kRumourPause = absl::Milliseconds(20);
 // A broker that does not answer for this long is not waited for: clients do not ask it either.
 constexpr absl::Duration kSilenceMax = absl::Seconds(2);
 constexpr absl::Duration kKnownFor = absl::Seconds(1);
+// A leader that does not answer where a shard begins and ends for this long may not be it any more.
+constexpr absl::Duration kOffsetsMax = absl::Seconds(1);
 // Topics in one request.
 constexpr size_t kDescribedAtOnce = 500;
 
@@ -354,6 +356,11 @@ absl::StatusOr<std::map<TopicShard, int64_t>> Topics::OffsetsOf(EventPtr event) 
     }
     if (at->err != RD_KAFKA_RESP_ERR_NO_ERROR)
       return StatusOf(at->err, fmt::format("offsets of {}/{}", shard.topic, shard.shard.value()));
+    // librdkafka tells a part of the question that failed (its broker is away) as no error at all.
+    if (at->offset == RD_KAFKA_OFFSET_INVALID) {
+      return absl::UnavailableError(fmt::format("offsets of {}/{}: its broker does not answer",
+                                                shard.topic, shard.shard.value()));
+    }
     offsets[shard] = at->offset;
   }
   return offsets;
@@ -382,12 +389,23 @@ absl::StatusOr<std::vector<std::map<TopicShard, int64_t>>> Topics::ListOffsets(
          }});
   }
   std::vector<std::map<TopicShard, int64_t>> results;
+  std::set<std::string> topics;
+  for (const TopicShard& shard : shards) topics.insert(shard.topic);
+  bool again = false;
   absl::Status retried = admin_.Retry([&]() -> absl::Status {
     results.clear();
+    // Leaders move, and this client looks for the new ones only when topics are asked for.
+    if (std::exchange(again, true))
+      (void)See({topics.begin(), topics.end()}, std::nullopt, kSilenceMax);
     MARQUEE_ASSIGN_OR_RETURN(std::vector<EventPtr> events,
-                             admin_.CallAll("offsets of shards", orders));
+                             admin_.TryAll("offsets of shards", orders, kOffsetsMax));
     for (EventPtr& event : events) {
       MARQUEE_ASSIGN_OR_RETURN(auto offsets, OffsetsOf(std::move(event)));
+      for (const TopicShard& shard : shards) {
+        if (offsets.contains(shard)) continue;
+        return absl::UnavailableError(
+            fmt::format("offsets of {}/{}: no answer", shard.topic, shard.shard.value()));
+      }
       results.push_back(std::move(offsets));
     }
     return absl::OkStatus();
