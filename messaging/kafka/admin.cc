@@ -96,8 +96,9 @@ absl::StatusOr<EventPtr> Admin::Call(rd_kafka_admin_op_t op, std::string_view wh
     absl::Duration left = begin + deadline_ - clock_.Uptime();
     absl::StatusOr<EventPtr> result =
         Try(op, what, send, std::clamp(left, kRequestMin, kRequestMax));
-    if (result.ok()) event = *std::move(result);
-    return result.status();
+    if (!result.ok()) return result.status();
+    event = *std::move(result);
+    return absl::OkStatus();
   });
   if (!retried.ok()) return retried;
   return event;

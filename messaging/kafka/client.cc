@@ -82,6 +82,8 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Open(rd_kafka_type_t type,
                                                      const ConfigLines& config,
                                                      const Callbacks& callbacks) {
   std::unique_ptr<Client> client(new Client(callbacks));
+  // Before librdkafka's threads log: what the first call makes is made here.
+  (void)spdlog::default_logger_raw();
   ConfPtr conf(rd_kafka_conf_new());
   char text[512];
   for (const auto& [name, value] : config) {

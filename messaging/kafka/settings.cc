@@ -175,6 +175,7 @@ absl::StatusOr<KafkaSettings> KafkaSettings::Parse(
   Raw raw;
   std::map<std::string, Reader> readers = Readers(&parsed, &raw);
   std::vector<std::string> known;
+  known.reserve(readers.size());
   for (const auto& [name, reader] : readers) known.push_back(name);
   for (const auto& [name, text] : settings) {
     auto reader = readers.find(name);

@@ -117,6 +117,7 @@ absl::StatusOr<std::map<std::string, TopicConfig>> Topics::AskConfigs(
           RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, "the topics' configuration",
           [&](rd_kafka_t* handle, rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
             std::vector<rd_kafka_ConfigResource_t*> resources;
+            resources.reserve(names.size());
             for (const std::string& name : names) {
               resources.push_back(
                   rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name.c_str()));
