@@ -310,26 +310,29 @@ absl::StatusOr<bool> Host::AllIsVisible() {
   http::LogPosition ends;
   MARQUEE_ASSIGN_OR_RETURN(messaging::TopicInfo ratings, broker_->DescribeTopic(topics_.ratings()));
   ends.ratings_identity = ratings.identity;
-  for (uint32_t i = 0; i < system_.rules.shards; ++i) {
-    MARQUEE_ASSIGN_OR_RETURN(messaging::Extent extent,
-                             broker_->DescribeShard({topics_.ratings(), messaging::Shard(i)}));
-    if (extent.end.value() > 0) ends.through[i] = domain::LogOffset(extent.end.value());
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<messaging::Extent> extents,
+                           DescribeAllShards(topics_.ratings()));
+  for (uint32_t i = 0; i < extents.size(); ++i) {
+    if (extents[i].end.value() > 0) ends.through[i] = domain::LogOffset(extents[i].end.value());
   }
   if (!visibility_.Covers(ends)) return false;
   MARQUEE_ASSIGN_OR_RETURN(std::vector<catalogue::TopicPosition> positions,
                            catalogue_reader_->Positions());
-  for (uint32_t i = 0; i < system_.rules.shards; ++i) {
-    MARQUEE_ASSIGN_OR_RETURN(messaging::Extent extent,
-                             broker_->DescribeShard({topics_.movies(), messaging::Shard(i)}));
-    if (extent.begin == extent.end) continue;
+  MARQUEE_ASSIGN_OR_RETURN(extents, DescribeAllShards(topics_.movies()));
+  for (uint32_t i = 0; i < extents.size(); ++i) {
+    if (extents[i].begin == extents[i].end) continue;
     bool read = false;
     for (const catalogue::TopicPosition& position : positions) {
       if (position.topic == "movies" && position.shard == i)
-        read = position.next >= extent.end.value();
+        read = position.next >= extents[i].end.value();
     }
     if (!read) return false;
   }
   return true;
+}
+
+absl::StatusOr<std::vector<messaging::Extent>> Host::DescribeAllShards(const std::string& topic) {
+  return broker_->DescribeShards(messaging::ShardsOf(topic, system_.rules.shards));
 }
 
 absl::Status Host::WaitForEnd() {

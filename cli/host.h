@@ -86,6 +86,7 @@ class Host {
   bool InputsAreRead() const;
   // Whether everything that is in `ratings` and `movies` now is in the catalogue.
   absl::StatusOr<bool> AllIsVisible();
+  absl::StatusOr<std::vector<messaging::Extent>> DescribeAllShards(const std::string& topic);
   // Waits until a signal comes, a runner fails, or all have finished.
   absl::Status WaitForEnd();
   // Drains everything: producers first, then means, then the sink, so that what was published

@@ -47,9 +47,11 @@ absl::StatusOr<int> ShowTopics(const InspectSettings& settings) {
   for (const messaging::TopicInfo& topic : topics) {
     if (!WithPrefix(topic.spec.name, settings.common.topic_prefix)) continue;
     boost::json::array shards;
+    MARQUEE_ASSIGN_OR_RETURN(
+        std::vector<messaging::Extent> extents,
+        broker->DescribeShards(messaging::ShardsOf(topic.spec.name, topic.spec.shards)));
     for (uint32_t i = 0; i < topic.spec.shards; ++i) {
-      MARQUEE_ASSIGN_OR_RETURN(messaging::Extent extent,
-                               broker->DescribeShard({topic.spec.name, messaging::Shard(i)}));
+      const messaging::Extent& extent = extents[i];
       shards.push_back(boost::json::object{
           {"shard", i}, {"begin", extent.begin.value()}, {"end", extent.end.value()}});
       if (settings.shards) {

@@ -217,6 +217,9 @@ class Broker {
   // what a newer record of its key has replaced, which may lie beyond `end`: read on for that.
   virtual absl::StatusOr<Extent> DescribeShard(const TopicShard& shard) = 0;
 
+  // The same of several shards, in their order: one question to the server where the backend can.
+  virtual absl::StatusOr<std::vector<Extent>> DescribeShards(std::span<const TopicShard> shards);
+
   virtual absl::StatusOr<std::unique_ptr<Publisher>> OpenPublisher(std::string_view topic) = 0;
   virtual absl::StatusOr<std::unique_ptr<Subscription>> OpenReader(SubscriptionOptions options) = 0;
   // Joins `options.group`, which shares all shards of `topics`. All members name the same topics;

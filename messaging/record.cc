@@ -10,4 +10,11 @@ Shard ShardOfKey(std::string_view key, uint32_t shards) {
   return Shard(ShardNumberOfKey(key, shards));
 }
 
+std::vector<TopicShard> ShardsOf(std::string_view topic, uint32_t shards) {
+  std::vector<TopicShard> all;
+  all.reserve(shards);
+  for (uint32_t i = 0; i < shards; ++i) all.push_back({std::string(topic), Shard(i)});
+  return all;
+}
+
 }  // namespace marquee::messaging

@@ -43,6 +43,9 @@ struct TopicShard {
   }
 };
 
+// Shards 0 .. shards - 1 of `topic`.
+std::vector<TopicShard> ShardsOf(std::string_view topic, uint32_t shards);
+
 // A place that can be kept outside the broker: with the identity of the topic it was taken from.
 struct Position {
   TopicIdentity topic_identity;

@@ -156,18 +156,20 @@ absl::Status MovieDataSink::TakeMean(const TopicShard& shard, const Record& reco
 // read it is held back, and the position with it, so that a restart reads it again.
 // (docs/design/0008)
 absl::Status MovieDataSink::ReleaseWatermarks() {
-  for (auto held = held_.begin(); held != held_.end();) {
-    MARQUEE_ASSIGN_OR_RETURN(messaging::Extent extent, world_.broker.DescribeShard(held->first));
-    MARQUEE_ASSIGN_OR_RETURN(Offset next, reader_->Next(held->first));
-    if (next < extent.end) {
-      ++held;
-      continue;
-    }
-    const domain::Watermark& watermark = held->second.watermark;
+  if (held_.empty()) return absl::OkStatus();
+  std::vector<TopicShard> shards;
+  shards.reserve(held_.size());
+  for (const auto& [shard, held] : held_) shards.push_back(shard);
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<messaging::Extent> extents,
+                           world_.broker.DescribeShards(shards));
+  for (size_t i = 0; i < shards.size(); ++i) {
+    MARQUEE_ASSIGN_OR_RETURN(Offset next, reader_->Next(shards[i]));
+    if (next < extents[i].end) continue;
+    const domain::Watermark& watermark = held_.at(shards[i]).watermark;
     if (watermark.last_published_ms > 0) fresh_ms_.push_back(watermark.last_published_ms);
     changes_.watermarks.push_back(watermark);
-    uncommitted_positions_[held->first] = positions_.at(held->first);
-    held = held_.erase(held);
+    uncommitted_positions_[shards[i]] = positions_.at(shards[i]);
+    held_.erase(shards[i]);
   }
   return absl::OkStatus();
 }

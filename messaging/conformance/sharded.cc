@@ -76,6 +76,23 @@ void AShardThatIsNotThereIsRefused(Trial& trial) {
             absl::StatusCode::kNotFound);
 }
 
+void ManyShardsAreDescribedAsEachByItself(Trial& trial) {
+  std::string topic = trial.Declare(4), other = trial.Declare(2);
+  PutMany(trial.broker(), topic, 0, 99, 20);
+  std::vector<TopicShard> shards = {At(topic, 2), At(other, 1), At(topic, 0), At(topic, 2)};
+  std::vector<Extent> extents = MUST(trial.broker().DescribeShards(shards));
+  ASSERT_EQ(extents.size(), shards.size());
+  for (size_t i = 0; i < shards.size(); ++i) {
+    Extent extent = MUST(trial.broker().DescribeShard(shards[i]));
+    EXPECT_EQ(extents[i].begin, extent.begin) << shards[i];
+    EXPECT_EQ(extents[i].end, extent.end) << shards[i];
+  }
+  EXPECT_GT(extents[0].end, extents[0].begin);
+  shards.push_back(At(other, 2));
+  EXPECT_EQ(CodeOf(trial.broker().DescribeShards(shards)), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(MUST(trial.broker().DescribeShards({})).empty());
+}
+
 void DeclaringAgainFindsTheTopic(Trial& trial) {
   TopicSpec spec{.name = trial.Name("topic"), .kind = TopicKind::kEntity, .shards = 5};
   TopicInfo made = MUST(trial.broker().DeclareTopic(spec));
@@ -162,6 +179,7 @@ std::vector<Fact> ShardedFacts() {
           MARQUEE_FACT(AKeyIsInTheShardOfItsHash),
           MARQUEE_FACT(AShardThatIsNamedIsTaken),
           MARQUEE_FACT(AShardThatIsNotThereIsRefused),
+          MARQUEE_FACT(ManyShardsAreDescribedAsEachByItself),
           MARQUEE_FACT(DeclaringAgainFindsTheTopic),
           MARQUEE_FACT(DeclaringWithOtherShardsIsRefusedWithBothShown),
           MARQUEE_FACT(DeclaringWithAnotherKindOrRetentionIsRefused),

@@ -81,10 +81,7 @@ FlushedThrough PutMany(Broker& broker, const std::string& topic, int first, int 
 TopicShard At(const std::string& topic, uint32_t shard) { return {topic, Shard(shard)}; }
 
 std::vector<TopicShard> ShardsOf(Broker& broker, const std::string& topic) {
-  std::vector<TopicShard> shards;
-  uint32_t count = MUST(broker.DescribeTopic(topic)).spec.shards;
-  for (uint32_t i = 0; i < count; ++i) shards.push_back(At(topic, i));
-  return shards;
+  return messaging::ShardsOf(topic, MUST(broker.DescribeTopic(topic)).spec.shards);
 }
 
 StartPosition AtOffset(Broker& broker, const std::string& topic, Offset offset) {
