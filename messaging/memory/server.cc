@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status.h"
-#include "messaging/memory/checks.h"
+#include "messaging/checks.h"
 
 namespace marquee::messaging::memory {
 namespace {

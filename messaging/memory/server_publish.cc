@@ -3,7 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "messaging/memory/checks.h"
+#include "messaging/checks.h"
 #include "messaging/memory/server.h"
 
 namespace marquee::messaging::memory {

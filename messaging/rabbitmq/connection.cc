@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 
 namespace marquee::messaging::rabbitmq {
@@ -338,20 +339,35 @@ absl::Status Connection::SelectConfirms(Channel channel) {
   amqp_confirm_select(state_, channel);
   MARQUEE_RETURN_IF_ERROR(
       Answer(channel, amqp_get_rpc_reply(state_), "asking for publisher confirms"));
-  confirming_.insert(channel);
+  confirming_[channel] = Confirms();
   return absl::OkStatus();
 }
 
 absl::Status Connection::Publish(Channel channel, const std::string& exchange,
                                  const std::string& key, std::string_view body) {
-  MARQUEE_CHECK(confirming_.contains(channel));
+  auto confirms = confirming_.find(channel);
+  if (broken_ || confirms == confirming_.end()) {
+    return absl::UnavailableError(fmt::format("RabbitMQ at {}: the channel is closed", node_));
+  }
   amqp_basic_properties_t properties{};
   properties._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_CONTENT_TYPE_FLAG;
   properties.delivery_mode = kPersistent;
   properties.content_type = amqp_cstring_bytes("application/vnd.marquee.pack");
   int error = amqp_basic_publish(state_, channel, Bytes(exchange), Bytes(key), /*mandatory=*/1,
                                  /*immediate=*/0, &properties, Bytes(body));
-  return error == AMQP_STATUS_OK ? absl::OkStatus() : Broken(error, "publishing");
+  if (error != AMQP_STATUS_OK) return Broken(error, "publishing");
+  ++confirms->second.published;
+  return absl::OkStatus();
+}
+
+uint64_t Connection::published(Channel channel) const {
+  auto confirms = confirming_.find(channel);
+  return confirms == confirming_.end() ? 0 : confirms->second.published;
+}
+
+bool Connection::has_unconfirmed(Channel channel) const {
+  auto confirms = confirming_.find(channel);
+  return confirms != confirming_.end() && confirms->second.confirmed < confirms->second.published;
 }
 
 absl::Status Connection::Consume(Channel channel, const std::string& stream,
@@ -450,6 +466,9 @@ absl::Status Connection::Take(const amqp_frame_t& frame, Event* event) {
     case AMQP_BASIC_ACK_METHOD:
       event->kind = Event::Kind::kConfirmed;
       event->tag = Decoded<amqp_basic_ack_t>(frame).delivery_tag;
+      if (auto confirms = confirming_.find(frame.channel); confirms != confirming_.end()) {
+        confirms->second.confirmed = std::max(confirms->second.confirmed, event->tag);
+      }
       event->multiple = Decoded<amqp_basic_ack_t>(frame).multiple != 0;
       return absl::OkStatus();
     case AMQP_BASIC_NACK_METHOD:
@@ -484,7 +503,7 @@ absl::Status Connection::Take(const amqp_frame_t& frame, Event* event) {
   }
 }
 
-absl::StatusOr<Event> Connection::Wait(absl::Duration timeout) {
+absl::StatusOr<Event> Connection::NextEvent(absl::Duration timeout) {
   if (broken_) return absl::UnavailableError(fmt::format("RabbitMQ at {}: broken", node_));
   Event event;
   amqp_frame_t frame;
@@ -492,8 +511,27 @@ absl::StatusOr<Event> Connection::Wait(absl::Duration timeout) {
   amqp_maybe_release_buffers(state_);
   MARQUEE_RETURN_IF_ERROR(NextFrame(timeout, &frame, &any));
   if (!any || frame.frame_type != AMQP_FRAME_METHOD) return event;
+  event.kind = Event::Kind::kOther;
   MARQUEE_RETURN_IF_ERROR(Take(frame, &event));
   return event;
+}
+
+absl::StatusOr<Event> Connection::Wait(absl::Duration timeout) {
+  if (kept_.empty()) return NextEvent(timeout);
+  Event event = std::move(kept_.front());
+  kept_.pop_front();
+  return event;
+}
+
+absl::StatusOr<Event> Connection::WaitOn(Channel channel, absl::Duration timeout) {
+  SystemClock clock;
+  absl::Duration until = clock.Uptime() + timeout;
+  while (true) {
+    absl::Duration left = timeout == absl::ZeroDuration() ? timeout : until - clock.Uptime();
+    MARQUEE_ASSIGN_OR_RETURN(Event event, NextEvent(left));
+    if (event.kind == Event::Kind::kNone || event.channel == channel) return event;
+    if (event.channel != 0) kept_.push_back(std::move(event));
+  }
 }
 
 }  // namespace marquee::messaging::rabbitmq

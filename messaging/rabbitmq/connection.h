@@ -12,6 +12,8 @@
 #define MARQUEE_MESSAGING_RABBITMQ_CONNECTION_H_
 
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -36,6 +38,7 @@ using Channel = uint16_t;  // 1 .. 8
 struct Event {
   enum class Kind {
     kNone,           // nothing within the time
+    kOther,          // something that the connection has dealt with itself
     kDelivery,       // a message of a stream
     kConfirmed,      // of what was published: `tag`, and all before it where `multiple`
     kRefused,        // the same, but not stored
@@ -99,8 +102,13 @@ class Connection {
   // From now on what is published on `channel` is confirmed, counted from 1.
   absl::Status SelectConfirms(Channel channel);
   // Persistent and mandatory. Returns when it is sent, which waits while the broker does not read.
+  // REQUIRES: SelectConfirms.
   absl::Status Publish(Channel channel, const std::string& exchange, const std::string& key,
                        std::string_view body);
+
+  // The tag of what was published last; 0: nothing since SelectConfirms.
+  uint64_t published(Channel channel) const;
+  bool has_unconfirmed(Channel channel) const;
 
   absl::Status Consume(Channel channel, const std::string& stream, const std::string& consumer,
                        const From& from, int prefetch_messages);
@@ -111,6 +119,10 @@ class Connection {
 
   // What came next, waiting for at most `timeout`.
   absl::StatusOr<Event> Wait(absl::Duration timeout);
+  // The next of one channel. What comes of others meanwhile is kept for Wait.
+  absl::StatusOr<Event> WaitOn(Channel channel, absl::Duration timeout = absl::ZeroDuration());
+  // Readable where something may have come, once Wait has returned nothing.
+  int descriptor() const { return fd_; }
 
  private:
   Connection(std::string node, absl::Duration timeout);
@@ -121,6 +133,7 @@ class Connection {
   absl::Status Prepare(Channel channel);
   absl::Status Answer(Channel channel, const amqp_rpc_reply_t_& reply, std::string_view what);
   absl::Status Broken(int library_error, std::string_view what);
+  absl::StatusOr<Event> NextEvent(absl::Duration timeout);
   absl::Status NextFrame(absl::Duration timeout, amqp_frame_t_* frame, bool* any);
   absl::Status ReadContent(Event* event);
   absl::Status Take(const amqp_frame_t_& frame, Event* event);
@@ -131,7 +144,12 @@ class Connection {
   amqp_socket_t_* socket_ = nullptr;
   absl::Duration timeout_;
   std::set<Channel> open_;
-  std::set<Channel> confirming_;
+  struct Confirms {
+    uint64_t published = 0;
+    uint64_t confirmed = 0;  // the highest tag
+  };
+  std::map<Channel, Confirms> confirming_;
+  std::deque<Event> kept_;
   std::string blocked_;
   bool broken_ = false;
   int fd_ = -1;

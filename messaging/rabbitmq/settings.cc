@@ -8,6 +8,7 @@
 
 #include "absl/strings/numbers.h"
 #include "base/status.h"
+#include "messaging/setting_names.h"
 
 namespace marquee::messaging::rabbitmq {
 namespace {
@@ -39,34 +40,11 @@ constexpr Text kTexts[] = {
     {"amqp.key_file", &Settings::key_file},
 };
 
-// Letters to insert, delete or replace to make one of the other.
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 absl::Status Unknown(std::string_view name) {
-  std::vector<std::string_view> known;
-  for (const Number& number : kNumbers) known.push_back(number.name);
-  for (const Text& text : kTexts) known.push_back(text.name);
-  auto nearer = [name](std::string_view a, std::string_view b) {
-    return EditDistance(name, a) < EditDistance(name, b);
-  };
-  std::string_view nearest = *std::min_element(known.begin(), known.end(), nearer);
-  return absl::InvalidArgumentError(
-      fmt::format("unknown setting {} of a RabbitMQ broker; the nearest that is known is {} (all: "
-                  "{})",
-                  name, nearest, fmt::join(known, ", ")));
+  std::vector<std::string> known;
+  for (const Number& number : kNumbers) known.emplace_back(number.name);
+  for (const Text& text : kTexts) known.emplace_back(text.name);
+  return UnknownSetting(name, "RabbitMQ", known);
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
-#include "messaging/memory/checks.h"
+#include "messaging/checks.h"
 
 #include <string>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
-namespace marquee::messaging::memory {
+namespace marquee::messaging {
 namespace {
 
 constexpr size_t kTopicNameBytesMax = 200;
@@ -55,6 +55,12 @@ absl::Status CheckSame(const TopicSpec& existing, const TopicSpec& declared) {
                    Show(existing), "; declare what exists, or choose another name"));
 }
 
+absl::Status CheckShard(const TopicSpec& topic, Shard shard) {
+  if (shard.value() < topic.shards) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("topic ", topic.name, " has shards 0 to ",
+                                          topic.shards - 1, ", not ", shard.value()));
+}
+
 absl::Status CheckRecord(const TopicSpec& topic, const NewRecord& record) {
   size_t bytes = record.key.size() + (record.value ? record.value->size() : 0);
   for (const Header& header : record.headers) bytes += header.name.size() + header.value.size();
@@ -74,4 +80,4 @@ absl::Status CheckRecord(const TopicSpec& topic, const NewRecord& record) {
       absl::StrCat("topic ", topic.name, ": ", what, "; nothing of this call was taken"));
 }
 
-}  // namespace marquee::messaging::memory
+}  // namespace marquee::messaging
