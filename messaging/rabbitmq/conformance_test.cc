@@ -1,6 +1,6 @@
-// The conformance suite on RabbitMQ: on the broker of script/rabbitmq, which each test starts where it
-// does not run (MARQUEE_RABBITMQ says with which arguments: "--nodes 3 --release 4.0"), or on one of
-// your own, with its URL in MARQUEE_TEST_RABBITMQ. All connections go through a gate.
+// The conformance suite on RabbitMQ: on the broker of script/rabbitmq, which each test starts where
+// it does not run (MARQUEE_RABBITMQ says with which arguments: "--nodes 3 --release 4.0"), or on
+// one of your own, with its URL in MARQUEE_TEST_RABBITMQ. All connections go through a gate.
 #include "messaging/conformance/conformance.h"
 
 #include <fmt/format.h>
@@ -116,7 +116,9 @@ class RabbitmqBackend final : public conformance::Backend {
 int main(int argc, char** argv) {
   namespace conformance = marquee::messaging::conformance;
   conformance::Suite suite;
-  suite.make_backend = [] { return std::make_unique<marquee::messaging::rabbitmq::RabbitmqBackend>(); };
+  suite.make_backend = [] {
+    return std::make_unique<marquee::messaging::rabbitmq::RabbitmqBackend>();
+  };
   suite.open = marquee::messaging::OpenRabbitmqBroker;
   return conformance::ConformanceMain(argc, argv, suite);
 }

@@ -31,9 +31,7 @@ constexpr Channel kAdministration = 1;  // for all that is neither published nor
 // Once a message has begun to come, its rest comes at once.
 constexpr absl::Duration kContentTimeout = absl::Seconds(30);
 
-amqp_bytes_t Bytes(std::string_view text) {
-  return {text.size(), const_cast<char*>(text.data())};
-}
+amqp_bytes_t Bytes(std::string_view text) { return {text.size(), const_cast<char*>(text.data())}; }
 
 std::string Text(const amqp_bytes_t& bytes) {
   return {static_cast<const char*>(bytes.bytes), bytes.len};
@@ -74,6 +72,11 @@ timeval Timeout(absl::Duration duration) {
 // The broker's own words; the code is that of AMQP 0-9-1 and its extensions.
 absl::Status FromBroker(int code, std::string_view text, std::string_view what) {
   std::string message = fmt::format("{}: the broker answers: {} ({})", what, text, code);
+  // It is there, but not yet after a restart, or its node is away.
+  for (std::string_view passing :
+       {"is down or inaccessible", "does not have a replica on the local node"}) {
+    if (text.find(passing) != std::string_view::npos) return absl::UnavailableError(message);
+  }
   switch (code) {
     case AMQP_NOT_FOUND:
       return absl::NotFoundError(message);
@@ -194,10 +197,10 @@ absl::Status Connection::LogIn(const Url& url, const Settings& settings, std::st
   std::string name = fmt::format("marquee {}", purpose);
   std::vector<amqp_table_entry_t> properties = {capability, TextEntry("connection_name", name)};
   amqp_table_t table = Table(properties);
-  amqp_rpc_reply_t reply = amqp_login_with_properties(
-      state_, url.vhost.c_str(), kChannelsMax, kFrameBytesMax,
-      static_cast<int>(settings.heartbeat_seconds), &table, AMQP_SASL_METHOD_PLAIN,
-      url.user.c_str(), url.password.c_str());
+  amqp_rpc_reply_t reply =
+      amqp_login_with_properties(state_, url.vhost.c_str(), kChannelsMax, kFrameBytesMax,
+                                 static_cast<int>(settings.heartbeat_seconds), &table,
+                                 AMQP_SASL_METHOD_PLAIN, url.user.c_str(), url.password.c_str());
   absl::Status status = Answer(0, reply, fmt::format("logging in to vhost {}", url.vhost));
   if (!status.ok()) broken_ = true;
   return status;

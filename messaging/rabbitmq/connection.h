@@ -1,9 +1,9 @@
 // One AMQP 0-9-1 connection to one node of the broker, by rabbitmq-c. The one place that knows that
 // library, but for no type of it in this header.
 //
-// Threads: one at a time, but for Interrupt. Every call ends within its timeout. A channel is opened
-// when it is first used, and again after an error closed it; an error of the connection leaves it
-// broken for good.
+// Threads: one at a time, but for Interrupt. Every call ends within its timeout. A channel is
+// opened when it is first used, and again after an error closed it; an error of the connection
+// leaves it broken for good.
 //
 // Errors: kUnavailable (broken, or cannot be reached: try again with another connection);
 // kNotFound, kFailedPrecondition (permission, vhost, other arguments) and kAborted (exclusively
@@ -110,6 +110,9 @@ class Connection {
   uint64_t published(Channel channel) const;
   bool has_unconfirmed(Channel channel) const;
 
+  // A name that no other consumer of this connection has had: what is still on its way for a former
+  // one is told apart by it.
+  std::string NewConsumer() { return "c" + std::to_string(++consumers_); }
   absl::Status Consume(Channel channel, const std::string& stream, const std::string& consumer,
                        const From& from, int prefetch_messages);
   // Nothing of the consumer comes after it, but what Wait has not yet returned.
@@ -150,6 +153,7 @@ class Connection {
   };
   std::map<Channel, Confirms> confirming_;
   std::deque<Event> kept_;
+  uint64_t consumers_ = 0;
   std::string blocked_;
   bool broken_ = false;
   int fd_ = -1;

@@ -117,8 +117,8 @@ bool Gate::Forward(Pair* pair, short client_events, short server_events) {
   if ((server_events & (POLLIN | POLLHUP | POLLERR)) != 0)
     ok = ok && Read(pair->server, &pair->down);
   ok = ok && Write(pair->server, &pair->up) && Write(pair->client, &pair->down);
-  bool ended = (pair->up.ended && pair->up.bytes.empty()) ||
-               (pair->down.ended && pair->down.bytes.empty());
+  bool ended =
+      (pair->up.ended && pair->up.bytes.empty()) || (pair->down.ended && pair->down.bytes.empty());
   return ok && !ended;
 }
 

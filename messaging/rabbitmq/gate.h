@@ -1,5 +1,5 @@
-// For tests: stands between clients and a broker's nodes on loopback ports, and can be closed, which
-// cuts every connection through it and refuses new ones.
+// For tests: stands between clients and a broker's nodes on loopback ports, and can be closed,
+// which cuts every connection through it and refuses new ones.
 //
 // Threads: any; it has one of its own.
 #ifndef MARQUEE_MESSAGING_RABBITMQ_GATE_H_

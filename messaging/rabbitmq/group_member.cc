@@ -63,9 +63,9 @@ absl::Duration GroupMember::BeatInterval() const {
 }
 
 absl::Status GroupMember::Attach(Connection& connection) {
-  MARQUEE_RETURN_IF_ERROR(MakeStream(
-      connection, stream_, {.segment_bytes = kLogSegmentBytes, .max_bytes = kLogBytesMax},
-      kPatience));
+  MARQUEE_RETURN_IF_ERROR(MakeStream(connection, stream_,
+                                     {.segment_bytes = kLogSegmentBytes, .max_bytes = kLogBytesMax},
+                                     kPatience));
   MARQUEE_RETURN_IF_ERROR(connection.SelectConfirms(kPublishChannel));
   From from{From::Place::kOffset, log_.next_offset()};
   MARQUEE_RETURN_IF_ERROR(
@@ -94,9 +94,9 @@ absl::Status GroupMember::Join(Connection& connection) {
   MARQUEE_RETURN_IF_ERROR(connection.DeclareExclusive(PresenceOf(id_)));
   std::string name = options_.member.empty() ? "member-" + id_.substr(0, 8) : options_.member;
   absl::Duration now = clock_.Uptime();
-  MARQUEE_RETURN_IF_ERROR(Send(
-      connection,
-      JoinEntry(id_, name, absl::ToInt64Milliseconds(options_.session_timeout), topics_)));
+  MARQUEE_RETURN_IF_ERROR(
+      Send(connection,
+           JoinEntry(id_, name, absl::ToInt64Milliseconds(options_.session_timeout), topics_)));
   sent_[sequence_] = now;
   next_beat_ = now + BeatInterval();
   return absl::OkStatus();
@@ -127,10 +127,10 @@ absl::StatusOr<bool> GroupMember::HasJoined() const {
     }
     return text;
   };
-  return absl::FailedPreconditionError(
-      fmt::format("group {}: its members share the topics [{}], this one asks for [{}]; all members "
-                  "share the same topics",
-                  options_.group, show(state.topics()), show(topics_)));
+  return absl::FailedPreconditionError(fmt::format(
+      "group {}: its members share the topics [{}], this one asks for [{}]; all members "
+      "share the same topics",
+      options_.group, show(state.topics()), show(topics_)));
 }
 
 void GroupMember::Append(OwnershipEvent::Kind kind, const SlotId& slot, const Owned& owned,

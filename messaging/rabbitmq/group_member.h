@@ -1,5 +1,6 @@
-// One member of a group, as its subscription knows it: it reads the group's log, beats, and does its
-// part of what the others need to have done (expelling the dead, taking away what is not released).
+// One member of a group, as its subscription knows it: it reads the group's log, beats, and does
+// its part of what the others need to have done (expelling the dead, taking away what is not
+// released).
 //
 // A member owns while it has a lease: from when it sent the last of its beats that it has read in
 // the log, for a session timeout. It loses all with its connection.
@@ -104,8 +105,8 @@ class GroupMember {
   std::string id_;
   uint64_t nonce_ = 0;
   uint64_t sequence_ = 0;
-  int64_t joined_at_ = -1;                     // where this id's join is in the log
-  std::map<uint64_t, absl::Duration> sent_;    // beats that were not read yet: when
+  int64_t joined_at_ = -1;                   // where this id's join is in the log
+  std::map<uint64_t, absl::Duration> sent_;  // beats that were not read yet: when
   absl::Duration lease_until_ = -absl::InfiniteDuration();
   absl::Duration next_beat_ = -absl::InfiniteDuration();
   bool beat_now_ = false;

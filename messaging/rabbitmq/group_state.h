@@ -1,5 +1,5 @@
-// The state of a group: a pure fold of its log, so all who have read the log to the same entry agree
-// on members, owners and generations without talking to each other.
+// The state of a group: a pure fold of its log, so all who have read the log to the same entry
+// agree on members, owners and generations without talking to each other.
 //
 // What is owned is a slot: shard i of every topic of the group that has the same number of shards.
 // A slot's generation is the log's offset, plus one, of the entry by which it was given away.

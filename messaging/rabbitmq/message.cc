@@ -30,8 +30,6 @@ void AppendHead(const Head& head, std::string* out) {
   Append(static_cast<uint32_t>(head.kind), out);
   Append(head.nonce, out);
   Append(head.sequence, out);
-  Append(head.epoch, out);
-  Append(head.records, out);
 }
 
 std::string MakeMessage(const Head& head, std::string_view text) {
@@ -43,10 +41,11 @@ std::string MakeMessage(const Head& head, std::string_view text) {
 
 absl::StatusOr<Head> ReadHead(std::string_view message) {
   if (message.size() < kHeadBytes || !message.starts_with(kMagic)) {
-    return absl::DataLossError(fmt::format(
-        "expected a message of ours, version 1 (it begins with {}), found {} bytes of another kind; "
-        "somebody else has published to a stream of ours",
-        kMagic, message.size()));
+    return absl::DataLossError(
+        fmt::format("expected a message of ours, version 1 (it begins with {}), found {} bytes of "
+                    "another kind; "
+                    "somebody else has published to a stream of ours",
+                    kMagic, message.size()));
   }
   auto kind = Read<uint32_t>(message, 4);
   if (kind < static_cast<uint32_t>(Kind::kPack) || kind > static_cast<uint32_t>(Kind::kEntry)) {
@@ -55,9 +54,7 @@ absl::StatusOr<Head> ReadHead(std::string_view message) {
   }
   return Head{.kind = static_cast<Kind>(kind),
               .nonce = Read<uint64_t>(message, 8),
-              .sequence = Read<uint64_t>(message, 16),
-              .epoch = Read<uint32_t>(message, 24),
-              .records = Read<uint32_t>(message, 28)};
+              .sequence = Read<uint64_t>(message, 16)};
 }
 
 std::string ExchangeOf(std::string_view topic, std::string_view identity) {

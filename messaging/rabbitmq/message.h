@@ -1,4 +1,4 @@
-// What a message of ours is, in every stream: a head of 32 bytes, then what its kind says. And what
+// What a message of ours is, in every stream: a head of 24 bytes, then what its kind says. And what
 // streams, exchanges and queues are called. Values and pure functions.
 //
 // Little-endian, version 1:
@@ -6,9 +6,7 @@
 //   4  u8   kind, then three zero bytes
 //   8  u64  the publisher's nonce
 //  16  u64  sequence: with the nonce it names what was published; a repeat has the same
-//  24  u32  epoch of the stream, as its publisher knew it (entity topics; else 0)
-//  28  u32  records in that epoch so far, about
-//  32  pack: a pack of messaging/pack.h; the other kinds: text, or nothing
+//  24  pack: a pack of messaging/pack.h; the other kinds: text, or nothing
 #ifndef MARQUEE_MESSAGING_RABBITMQ_MESSAGE_H_
 #define MARQUEE_MESSAGING_RABBITMQ_MESSAGE_H_
 
@@ -30,7 +28,7 @@ enum class Kind : uint8_t {
   kEntry = 6,        // of a log of ours (topics, group, state): text
 };
 
-inline constexpr size_t kHeadBytes = 32;
+inline constexpr size_t kHeadBytes = 24;
 // A shard's offset is a stream's offset and, in these low bits, an index in a pack.
 inline constexpr int kIndexBits = 16;
 inline constexpr uint32_t kPackRecordsMax = (1u << kIndexBits) - 1;
@@ -39,13 +37,11 @@ struct Head {
   Kind kind = Kind::kPack;
   uint64_t nonce = 0;
   uint64_t sequence = 0;
-  uint32_t epoch = 0;
-  uint32_t records = 0;
 
   friend bool operator==(const Head&, const Head&) = default;
 };
 
-// Appends the 32 bytes.
+// Appends the 24 bytes.
 void AppendHead(const Head& head, std::string* out);
 std::string MakeMessage(const Head& head, std::string_view text);
 // kDataLoss: not a message of ours, or of a later version.

@@ -20,6 +20,8 @@ namespace {
 constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 constexpr absl::Duration kPatience = absl::Seconds(5);
 constexpr absl::Duration kRestMax = absl::Seconds(1);
+// A publisher speaks of changes when it has made this part of what a new epoch takes.
+constexpr int64_t kSpeakDivisor = 4;
 constexpr absl::Duration kEndTimeout = absl::Seconds(1);
 
 }  // namespace
@@ -266,10 +268,10 @@ absl::Status RabbitmqPublisher::Connect() {
 // Before anything is sent: makes sure that the former connection is no more.
 absl::Status RabbitmqPublisher::Fence() {
   if (fenced_) return absl::OkStatus();
-  absl::Status fenced =
-      mine_->DeclareExclusive(fmt::format("marquee.publisher.{:016x}", nonce_));
+  absl::Status fenced = mine_->DeclareExclusive(fmt::format("marquee.publisher.{:016x}", nonce_));
   if (absl::IsAborted(fenced)) {
-    return absl::UnavailableError("the broker has not yet ended this publisher's former connection");
+    return absl::UnavailableError(
+        "the broker has not yet ended this publisher's former connection");
   }
   MARQUEE_RETURN_IF_ERROR(fenced);
   MARQUEE_RETURN_IF_ERROR(mine_->SelectConfirms(kPublishChannel));
@@ -320,6 +322,13 @@ absl::Status RabbitmqPublisher::WhyGone(std::string_view text) {
         "topic {} was deleted and declared again: it was {}, it is {}; open a new publisher",
         topic_.spec.name, topic_.identity, topic.identity));
   }
+  for (uint32_t i = 0; i < topic.spec.shards && topic.spec.kind == TopicKind::kEvent; ++i) {
+    absl::Status there =
+        mine_->CheckQueue(EventStreamOf(topic.spec.name, Shard(i), topic.identity));
+    if (absl::IsNotFound(there)) break;
+    MARQUEE_RETURN_IF_ERROR(there);
+    if (i + 1 == topic.spec.shards) return absl::UnavailableError(std::string(text));
+  }
   return absl::DataLossError(fmt::format(
       "topic {}: the broker has no queue for what was published ({}): somebody else deleted a "
       "stream or an exchange of it; restore it, or delete the topic and declare it anew",
@@ -356,13 +365,8 @@ absl::Status RabbitmqPublisher::SendMore() {
     // From here on it is among what is sent again, whatever happens.
     Sent message{.shard = sealed->shard, .sequence = ++sequence_, .body = {}};
     ShardTail& tail = tails_[message.shard];
-    tail.records += sealed->encoder.records();
-    AppendHead({.kind = Kind::kPack,
-                .nonce = nonce_,
-                .sequence = message.sequence,
-                .epoch = tail.epoch,
-                .records = static_cast<uint32_t>(std::min<int64_t>(tail.records, UINT32_MAX))},
-               &message.body);
+    if (tail.unspoken >= 0) tail.unspoken += sealed->encoder.records();
+    AppendHead({.kind = Kind::kPack, .nonce = nonce_, .sequence = message.sequence}, &message.body);
     sealed->encoder.Finish(compressor_, &message.body);
     tail.sequence = message.sequence;
     touched_.insert(message.shard);
@@ -386,8 +390,6 @@ absl::Status RabbitmqPublisher::LearnTail(Shard shard, ShardTail* tail) {
   absl::StatusOr<ShardView> view = ViewShard(*mine_, topic_, shard, absl::InfinitePast());
   if (!view.ok()) return Gone(view.status());
   tail->hint = view->extent.end;
-  tail->epoch = static_cast<uint32_t>(view->state.epoch);
-  if (view->newest.epoch == tail->epoch) tail->records += view->newest.records;
   tail->known = true;
   return absl::OkStatus();
 }
@@ -416,10 +418,8 @@ absl::Status RabbitmqPublisher::FinishFlush() {
 
 absl::Status RabbitmqPublisher::FindTail(Shard shard, ShardTail* tail) {
   ShardState state;
-  MARQUEE_ASSIGN_OR_RETURN(
-      Offset offset, FindMessage(*mine_, topic_, shard, {nonce_, tail->sequence}, tail->hint,
-                                 kPatience, &state));
-  Offset after(offset.value() + (int64_t{1} << kIndexBits));
+  MARQUEE_ASSIGN_OR_RETURN(Offset after, FindAfter(*mine_, topic_, shard, {nonce_, tail->sequence},
+                                                   tail->hint, kPatience, &state));
   if (tail->repeated) {
     MARQUEE_ASSIGN_OR_RETURN(ShardView view,
                              ViewShard(*mine_, topic_, shard, absl::InfinitePast()));
@@ -427,19 +427,19 @@ absl::Status RabbitmqPublisher::FindTail(Shard shard, ShardTail* tail) {
     tail->repeated = false;
   }
   if (after < tail->hint) {
-    return absl::DataLossError(fmt::format(
-        "{}/{}: what was published last is at {}, but an earlier message was at {}: the stream was "
-        "replaced by somebody else",
-        topic_.spec.name, shard.value(), offset.value(), tail->hint.value()));
+    return absl::DataLossError(
+        fmt::format("{}/{}: what was published last is before {}, but an earlier message was not: "
+                    "the stream was "
+                    "replaced by somebody else",
+                    topic_.spec.name, shard.value(), after.value()));
   }
   tail->hint = after;
   if (topic_.spec.kind == TopicKind::kEvent) return absl::OkStatus();
-  if (tail->epoch != state.epoch) {
-    tail->epoch = static_cast<uint32_t>(state.epoch);
-    tail->records = 0;
-  }
-  tail->records = std::max(tail->records, (after.value() - state.base) >> kIndexBits);
-  if (changes_seen_) changes_seen_(topic_, shard, tail->records);
+  bool is_much = tail->unspoken >= world_.settings.snapshot_records / kSpeakDivisor;
+  if (tail->unspoken >= 0 && !is_much && tail->epoch == state.epoch) return absl::OkStatus();
+  tail->epoch = state.epoch;
+  tail->unspoken = 0;
+  changes_seen_(topic_, shard);
   return absl::OkStatus();
 }
 
@@ -458,13 +458,12 @@ void RabbitmqPublisher::Rest() {
     if (mine_ == nullptr && has_work) most = std::max(std::min(most, kRestMax), connect_at_ - now);
     if (mine_ == nullptr && !has_work) most = absl::Seconds(60);
   }
-  pollfd waiting[] = {{.fd = wake_, .events = POLLIN, .revents = 0},
-                      {.fd = mine_ != nullptr ? mine_->descriptor() : -1,
-                       .events = POLLIN,
-                       .revents = 0}};
+  pollfd waiting[] = {
+      {.fd = wake_, .events = POLLIN, .revents = 0},
+      {.fd = mine_ != nullptr ? mine_->descriptor() : -1, .events = POLLIN, .revents = 0}};
   // Rounded up, or the last millisecond would be spent in turning round.
-  auto most_ms = static_cast<int>(absl::ToInt64Milliseconds(
-      std::max(most, absl::ZeroDuration()) + absl::Milliseconds(1)));
+  auto most_ms = static_cast<int>(
+      absl::ToInt64Milliseconds(std::max(most, absl::ZeroDuration()) + absl::Milliseconds(1)));
   (void)poll(waiting, 2, most_ms);
   uint64_t count = 0;
   (void)!read(wake_, &count, sizeof count);

@@ -36,8 +36,8 @@ namespace marquee::messaging::rabbitmq {
 
 inline constexpr size_t kQueueBytesMax = size_t{8} << 20;
 
-// Told that a shard of an entity topic holds so many changes.
-using ChangesSeen = std::function<void(const Topic& topic, Shard shard, int64_t records)>;
+// Told that a shard of an entity topic may hold enough changes for a new epoch.
+using ChangesSeen = std::function<void(const Topic& topic, Shard shard)>;
 
 class RabbitmqPublisher final : public Publisher {
  public:
@@ -62,12 +62,14 @@ class RabbitmqPublisher final : public Publisher {
   };
   // What this publisher knows of a shard that it has published to. Of the thread alone.
   struct ShardTail {
-    uint64_t sequence = 0;   // of the last message
-    bool known = false;      // the rest holds
-    Offset hint;             // right after the last that was looked for
-    bool repeated = false;   // something was sent twice since it was looked for
-    uint32_t epoch = 0;
-    int64_t records = 0;     // in the epoch, about
+    uint64_t sequence = 0;  // of the last message
+    bool known = false;     // the rest holds
+    Offset hint;            // right after the last that was looked for
+    bool repeated = false;  // something was sent twice since it was looked for
+    // Of an entity topic: the epoch that was seen last, and the records since its changes were
+    // spoken of.
+    uint64_t epoch = 0;
+    int64_t unspoken = -1;  // -1: never
   };
 
   // Of the caller's thread.
@@ -117,7 +119,7 @@ class RabbitmqPublisher final : public Publisher {
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   bool flush_waits_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;  // the thread has
-  bool drop_ ABSL_GUARDED_BY(mutex_) = false;  // the thread is to forget all that was sent
+  bool drop_ ABSL_GUARDED_BY(mutex_) = false;   // the thread is to forget all that was sent
   absl::Status error_ ABSL_GUARDED_BY(mutex_);  // not told yet
   std::string trouble_ ABSL_GUARDED_BY(mutex_);
   FlushedThrough through_ ABSL_GUARDED_BY(mutex_);

@@ -100,23 +100,23 @@ class RabbitmqBroker final : public Broker {
   absl::StatusOr<Extent> DescribeShard(const TopicShard& shard) override {
     MARQUEE_ASSIGN_OR_RETURN(Topic topic, topics_.FindShard(shard));
     ShardView view;
-    MARQUEE_RETURN_IF_ERROR(session_.Call(
-        fmt::format("describing {}/{}", shard.topic, shard.shard.value()),
-        [&](Connection& connection) -> absl::Status {
-          MARQUEE_ASSIGN_OR_RETURN(
-              view, ViewShard(connection, topic, shard.shard, world_.clock.Now()));
-          return absl::OkStatus();
-        }));
+    MARQUEE_RETURN_IF_ERROR(
+        session_.Call(fmt::format("describing {}/{}", shard.topic, shard.shard.value()),
+                      [&](Connection& connection) -> absl::Status {
+                        MARQUEE_ASSIGN_OR_RETURN(
+                            view, ViewShard(connection, topic, shard.shard, world_.clock.Now()));
+                        return absl::OkStatus();
+                      }));
     return view.extent;
   }
 
   absl::StatusOr<std::unique_ptr<Publisher>> OpenPublisher(std::string_view topic) override {
     MARQUEE_ASSIGN_OR_RETURN(Topic found, topics_.Find(topic));
-    ChangesSeen seen = [this](const Topic& changed, Shard shard, int64_t records) {
-      compactor_.Request(changed, shard, records);
+    ChangesSeen seen = [this](const Topic& changed, Shard shard) {
+      compactor_.Request(changed, shard);
     };
-    return std::unique_ptr<Publisher>(std::make_unique<RabbitmqPublisher>(
-        world_, topics_, std::move(found), std::move(seen)));
+    return std::unique_ptr<Publisher>(
+        std::make_unique<RabbitmqPublisher>(world_, topics_, std::move(found), std::move(seen)));
   }
 
   absl::StatusOr<std::unique_ptr<Subscription>> OpenReader(SubscriptionOptions options) override {
@@ -166,8 +166,8 @@ class RabbitmqBroker final : public Broker {
       auto topic = topics.find(shard.topic);
       // Of a topic that was deleted.
       if (topic == topics.end() || shard.shard.value() >= topic->second.spec.shards) continue;
-      MARQUEE_ASSIGN_OR_RETURN(
-          GroupShard described, DescribeGroupShard(connection, shard, topic->second, state, names));
+      MARQUEE_ASSIGN_OR_RETURN(GroupShard described,
+                               DescribeGroupShard(connection, shard, topic->second, state, names));
       info.shards.push_back(std::move(described));
     }
     return info;

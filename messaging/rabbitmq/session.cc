@@ -28,9 +28,9 @@ absl::StatusOr<std::unique_ptr<Connection>> World::Connect(std::string_view purp
 }
 
 absl::Status World::GaveUp(std::string_view what, const absl::Status& last) const {
-  return absl::DeadlineExceededError(fmt::format("{}: waited {} for the broker at {}; the last error: {}",
-                                                 what, absl::FormatDuration(deadline),
-                                                 url.ToString(), std::string(last.message())));
+  return absl::DeadlineExceededError(
+      fmt::format("{}: waited {} for the broker at {}; the last error: {}", what,
+                  absl::FormatDuration(deadline), url.ToString(), std::string(last.message())));
 }
 
 absl::Duration Backoff::Next() {

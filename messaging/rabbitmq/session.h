@@ -1,8 +1,9 @@
 // The broker as its callers see it: a connection that is made when it is needed, made again when it
-// breaks, and tried until a deadline. For all that is neither a publisher's nor a subscription's own
-// traffic.
+// breaks, and tried until a deadline. For all that is neither a publisher's nor a subscription's
+// own traffic.
 //
-// Threads: any; one call at a time is carried out. Errors: kDeadlineExceeded says what was waited for.
+// Threads: any; one call at a time is carried out. Errors: kDeadlineExceeded says what was waited
+// for.
 #ifndef MARQUEE_MESSAGING_RABBITMQ_SESSION_H_
 #define MARQUEE_MESSAGING_RABBITMQ_SESSION_H_
 

@@ -106,8 +106,7 @@ absl::StatusOr<ShardCursor::Step> ShardCursor::TakeSnapshot(const Head& head,
   return Step::kMoved;
 }
 
-absl::StatusOr<ShardCursor::Step> ShardCursor::TakeChange(int64_t stream_offset,
-                                                          const Head& head) {
+absl::StatusOr<ShardCursor::Step> ShardCursor::TakeChange(int64_t stream_offset, const Head& head) {
   position_ = std::max(position_, ToOffset(base_, stream_offset + 1));
   MessageId id{head.nonce, head.sequence};
   switch (head.kind) {
@@ -126,11 +125,17 @@ absl::StatusOr<ShardCursor::Step> ShardCursor::TakeChange(int64_t stream_offset,
     case Kind::kCut:
       if (!is_entity_) return Step::kNothing;
       covered_ = std::exchange(window_, {});
-      MoveToEpoch(epoch_ + 1, ToOffset(base_, stream_offset + 1).value());
+      MoveToEpoch(epoch_ + 1, ToOffset(base_, stream_offset + 1).value() + kEpochGap);
+      position_ = std::max(position_, Offset(base_));
       return Step::kMoved;
     default:
       return Step::kNothing;
   }
+}
+
+void ShardCursor::SkipTo(Offset position) {
+  position_ = wanted_ = position;
+  if (position.value() >= base_) next_ = std::max(next_, ToStreamOffset(base_, position));
 }
 
 void ShardCursor::Delivered(Offset last) {

@@ -25,6 +25,10 @@
 
 namespace marquee::messaging::rabbitmq {
 
+// An epoch's offsets begin so far beyond those of the former one, that a position in the one is not
+// taken for one in the other by somebody who knows an old state.
+inline constexpr int64_t kEpochGap = int64_t{1} << 36;
+
 // What names a message, whichever streams it is in: its publisher's nonce, and the sequence.
 using MessageId = std::pair<uint64_t, uint64_t>;
 
@@ -46,6 +50,9 @@ class ShardCursor {
   static ShardCursor OfEvents(const Topic& topic, Shard shard, Offset position);
   static ShardCursor OfEntities(const Topic& topic, Shard shard, const ShardState& state,
                                 Offset position);
+
+  // Goes on at `position`. REQUIRES: it is in the epoch that the cursor has come to, or before.
+  void SkipTo(Offset position);
 
   // Read this stream, from this of its offsets on.
   const std::string& stream() const { return stream_; }

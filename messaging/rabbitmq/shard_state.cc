@@ -74,8 +74,7 @@ absl::Status DeleteShardStreams(Connection& connection, std::string_view topic, 
   MARQUEE_RETURN_IF_ERROR(state.status());
   uint64_t first = state->epoch == 0 ? 0 : state->epoch - 1;
   for (uint64_t epoch = first; epoch <= state->epoch + 1; ++epoch) {
-    MARQUEE_RETURN_IF_ERROR(
-        connection.DeleteQueue(EpochStreamOf(topic, shard, identity, epoch)));
+    MARQUEE_RETURN_IF_ERROR(connection.DeleteQueue(EpochStreamOf(topic, shard, identity, epoch)));
     MARQUEE_RETURN_IF_ERROR(
         connection.DeleteQueue(SnapshotStreamOf(topic, shard, identity, epoch)));
   }

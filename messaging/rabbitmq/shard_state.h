@@ -17,11 +17,11 @@
 namespace marquee::messaging::rabbitmq {
 
 struct ShardState {
-  uint64_t epoch = 0;    // the changes are in this epoch's stream; the snapshot is there from 1 on
-  int64_t base = 0;      // the shard's offset of that stream's first message
-  Offset begin;          // at or below the first record of snapshot and changes
-  Offset floor;          // deletions below it were dropped
-  int64_t keys = 0;      // records of the snapshot
+  uint64_t epoch = 0;  // the changes are in this epoch's stream; the snapshot is there from 1 on
+  int64_t base = 0;    // the shard's offset of that stream's first message
+  Offset begin;        // at or below the first record of snapshot and changes
+  Offset floor;        // deletions below it were dropped
+  int64_t keys = 0;    // records of the snapshot
   bool next_begun = false;  // the next epoch's stream may be there, and messages in both
 
   std::string ToText() const;

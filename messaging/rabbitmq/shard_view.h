@@ -24,7 +24,6 @@ struct ShardView {
   ShardState state;
   // Of the newest message: how many records a message about has. At least 1.
   int64_t records_a_message = 1;
-  Head newest;  // of the last message
 
   // About how many records are beyond `offset`.
   int64_t RecordsBeyond(Offset offset) const;
@@ -52,11 +51,12 @@ struct Taken {
 absl::Status ReadAlong(Connection& connection, ShardCursor* cursor, absl::Duration patience,
                        const std::function<absl::StatusOr<bool>(const Taken& taken)>& take);
 
-// The offset of a message that was published and confirmed; `hint` is at or before it. kDataLoss:
-// it is not there any more. `state`: of an entity topic, as it was found on the way.
-absl::StatusOr<Offset> FindMessage(Connection& connection, const Topic& topic, Shard shard,
-                                   MessageId id, Offset hint, absl::Duration patience,
-                                   ShardState* state);
+// An offset after a message that was published and confirmed, and at most the shard's end; `hint`
+// is at or before the message. kDeadlineExceeded: it does not come. `state`: of an entity topic, as
+// it was found on the way.
+absl::StatusOr<Offset> FindAfter(Connection& connection, const Topic& topic, Shard shard,
+                                 MessageId id, Offset hint, absl::Duration patience,
+                                 ShardState* state);
 
 // The newest published time of a pack's records.
 absl::StatusOr<absl::Time> NewestOf(std::string_view pack);

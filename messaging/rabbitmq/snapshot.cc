@@ -27,10 +27,10 @@ constexpr absl::Duration kFailedInterval = absl::Seconds(2);
 // One change of epoch, under the shard's lock.
 class EpochChange {
  public:
-  EpochChange(Connection& connection, World& world, const Topic& topic, Shard shard)
-      : connection_(connection), world_(world), topic_(topic), shard_(shard) {}
+  EpochChange(Connection& connection, World& world, const Topic& topic, Shard shard, Tally* tally)
+      : connection_(connection), world_(world), topic_(topic), shard_(shard), tally_(*tally) {}
 
-  absl::Status RunIfDue();
+  absl::StatusOr<bool> RunIfDue();
 
  private:
   const std::string& name() const { return topic_.spec.name; }
@@ -52,6 +52,7 @@ class EpochChange {
   World& world_;
   const Topic& topic_;
   const Shard shard_;
+  Tally& tally_;
   ShardState state_;
   ShardState next_;
   Newest newest_;
@@ -65,34 +66,49 @@ absl::Status EpochChange::DeleteEpoch(uint64_t epoch) {
 
 absl::StatusOr<bool> EpochChange::IsDue() {
   if (state_.next_begun) return true;
-  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection_, Changes(state_.epoch)));
-  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(last.body));
-  int64_t records = std::max<int64_t>(head.epoch == state_.epoch ? head.records : 0, last.offset);
-  return records >= std::max(world_.settings.snapshot_records, 2 * state_.keys);
+  if (tally_.epoch != state_.epoch) tally_ = {.epoch = state_.epoch};
+  std::string changes = Changes(state_.epoch);
+  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection_, changes));
+  if (last.offset >= tally_.next) {
+    PackDecoder decoder;
+    absl::Status counted =
+        ReadFrom(connection_, changes, {From::Place::kOffset, tally_.next}, kPatience,
+                 [&](StreamMessage message) -> absl::StatusOr<bool> {
+                   if (message.offset < tally_.next) return true;
+                   MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+                   if (head.kind == Kind::kPack) {
+                     decoder.Clear();
+                     MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(message.body), Offset(0)));
+                     tally_.records += static_cast<int64_t>(decoder.records().size());
+                   }
+                   tally_.next = message.offset + 1;
+                   return message.offset < last.offset;
+                 });
+    MARQUEE_RETURN_IF_ERROR(counted);
+  }
+  return tally_.records >= std::max(world_.settings.snapshot_records, 2 * state_.keys);
 }
 
-absl::Status EpochChange::RunIfDue() {
-  MARQUEE_ASSIGN_OR_RETURN(
-      state_, ReadShardState(connection_, name(), shard_, topic_.identity));
+absl::StatusOr<bool> EpochChange::RunIfDue() {
+  MARQUEE_ASSIGN_OR_RETURN(state_, ReadShardState(connection_, name(), shard_, topic_.identity));
   // What somebody may have left who crashed at the last step.
   if (state_.epoch > 0) MARQUEE_RETURN_IF_ERROR(DeleteEpoch(state_.epoch - 1));
   MARQUEE_ASSIGN_OR_RETURN(bool is_due, IsDue());
-  if (!is_due) return absl::OkStatus();
+  if (!is_due) return false;
   next_ = {.epoch = state_.epoch + 1};
   MARQUEE_RETURN_IF_ERROR(OpenNext());
   MARQUEE_RETURN_IF_ERROR(Cut());
   MARQUEE_RETURN_IF_ERROR(Collect());
   MARQUEE_RETURN_IF_ERROR(WriteSnapshot());
-  MARQUEE_RETURN_IF_ERROR(
-      WriteShardState(connection_, name(), shard_, topic_.identity, next_));
-  return DeleteEpoch(state_.epoch);
+  MARQUEE_RETURN_IF_ERROR(WriteShardState(connection_, name(), shard_, topic_.identity, next_));
+  MARQUEE_RETURN_IF_ERROR(DeleteEpoch(state_.epoch));
+  return true;
 }
 
 absl::Status EpochChange::OpenNext() {
   if (!state_.next_begun) {
     state_.next_begun = true;
-    MARQUEE_RETURN_IF_ERROR(
-        WriteShardState(connection_, name(), shard_, topic_.identity, state_));
+    MARQUEE_RETURN_IF_ERROR(WriteShardState(connection_, name(), shard_, topic_.identity, state_));
   }
   StreamLimits limits{.segment_bytes = world_.settings.segment_bytes};
   MARQUEE_RETURN_IF_ERROR(MakeStream(connection_, Changes(next_.epoch), limits, kPatience));
@@ -103,11 +119,10 @@ absl::Status EpochChange::OpenNext() {
 
 absl::Status EpochChange::Cut() {
   std::string changes = Changes(state_.epoch);
-  Head head{.kind = Kind::kNext, .epoch = static_cast<uint32_t>(state_.epoch)};
+  Head head{.kind = Kind::kNext};
   MARQUEE_RETURN_IF_ERROR(Append(connection_, changes, {MakeMessage(head, "")}, kPatience));
-  MARQUEE_RETURN_IF_ERROR(connection_.Bind(Changes(next_.epoch),
-                                           ExchangeOf(name(), topic_.identity),
-                                           fmt::to_string(shard_.value())));
+  MARQUEE_RETURN_IF_ERROR(connection_.Bind(
+      Changes(next_.epoch), ExchangeOf(name(), topic_.identity), fmt::to_string(shard_.value())));
   world_.clock.SleepFor(kBindingSettles);
   head.kind = Kind::kCut;
   MARQUEE_RETURN_IF_ERROR(Append(connection_, changes, {MakeMessage(head, "")}, kPatience));
@@ -117,8 +132,8 @@ absl::Status EpochChange::Cut() {
 absl::Status EpochChange::Collect() {
   ShardCursor cursor = ShardCursor::OfEntities(topic_, shard_, state_, Offset(0));
   PackDecoder decoder;
-  absl::Status read = ReadAlong(
-      connection_, &cursor, kPatience, [&](const Taken& taken) -> absl::StatusOr<bool> {
+  absl::Status read =
+      ReadAlong(connection_, &cursor, kPatience, [&](const Taken& taken) -> absl::StatusOr<bool> {
         if (taken.step == ShardCursor::Step::kPack) {
           decoder.Clear();
           MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(taken.body), cursor.pack_first()));
@@ -137,25 +152,24 @@ absl::Status EpochChange::Collect() {
 }
 
 absl::Status EpochChange::WriteSnapshot() {
-  std::vector<std::string> messages = newest_.ToMessages(
-      static_cast<size_t>(world_.settings.pack_bytes), covered_);
-  MARQUEE_RETURN_IF_ERROR(
-      Append(connection_, Snapshot(next_.epoch), messages, kPatience));
+  std::vector<std::string> messages =
+      newest_.ToMessages(static_cast<size_t>(world_.settings.pack_bytes), covered_);
+  MARQUEE_RETURN_IF_ERROR(Append(connection_, Snapshot(next_.epoch), messages, kPatience));
   return ReadBack(messages);
 }
 
 absl::Status EpochChange::ReadBack(const std::vector<std::string>& written) {
   size_t count = 0;
-  return ReadFrom(connection_, Snapshot(next_.epoch), {From::Place::kFirst}, kPatience,
-                  [&](StreamMessage message) -> absl::StatusOr<bool> {
-                    MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
-                    if (head.kind == Kind::kAnchor) return true;
-                    if (message.body != written[count++]) {
-                      return absl::DataLossError(
-                          "the snapshot that was read back is not what was written");
-                    }
-                    return count < written.size();
-                  });
+  return ReadFrom(
+      connection_, Snapshot(next_.epoch), {From::Place::kFirst}, kPatience,
+      [&](StreamMessage message) -> absl::StatusOr<bool> {
+        MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+        if (head.kind == Kind::kAnchor) return true;
+        if (message.body != written[count++]) {
+          return absl::DataLossError("the snapshot that was read back is not what was written");
+        }
+        return count < written.size();
+      });
 }
 
 }  // namespace
@@ -205,10 +219,9 @@ std::vector<std::string> Newest::ToMessages(size_t pack_bytes,
     std::string pack;
     encoder.Finish(compressor, &pack);
     end.digest = SnapshotDigest(end.digest, pack);
-    messages.push_back(MakeMessage({.kind = Kind::kPack,
-                                    .nonce = nonce,
-                                    .sequence = static_cast<uint64_t>(first.value())},
-                                   pack));
+    messages.push_back(MakeMessage(
+        {.kind = Kind::kPack, .nonce = nonce, .sequence = static_cast<uint64_t>(first.value())},
+        pack));
   };
   for (const auto* entry : by_offset) {
     const Kept& kept = entry->second;
@@ -225,16 +238,17 @@ std::vector<std::string> Newest::ToMessages(size_t pack_bytes,
   return messages;
 }
 
-absl::Status BeginEpochIfDue(Connection& connection, World& world, const Topic& topic,
-                             Shard shard) {
+absl::StatusOr<bool> BeginEpochIfDue(Connection& connection, World& world, const Topic& topic,
+                                     Shard shard, Tally* tally) {
   std::string lock = LockOf(topic.spec.name, shard, topic.identity);
   absl::Status locked = connection.DeclareExclusive(lock);
-  if (absl::IsAborted(locked)) return absl::OkStatus();
+  if (absl::IsAborted(locked)) return false;
   MARQUEE_RETURN_IF_ERROR(locked);
-  absl::Status status = EpochChange(connection, world, topic, shard).RunIfDue();
+  absl::StatusOr<bool> done = EpochChange(connection, world, topic, shard, tally).RunIfDue();
   // A lock that cannot be given back goes with the connection.
   absl::Status unlocked = connection.DeleteQueue(lock);
-  return status.ok() ? unlocked : status;
+  if (done.ok() && !unlocked.ok()) return unlocked;
+  return done;
 }
 
 Compactor::~Compactor() {
@@ -249,14 +263,14 @@ Compactor::~Compactor() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Compactor::Request(const Topic& topic, Shard shard, int64_t records) {
-  if (records < world_.settings.snapshot_records) return;
+void Compactor::Request(const Topic& topic, Shard shard) {
   MutexLock lock(mutex_);
   if (stop_) return;
   Due due{topic.identity, shard};
-  auto done = done_.find(due);
-  if (done != done_.end() && world_.clock.Uptime() < done->second) return;
-  if (!due_.emplace(due, topic).second) return;
+  auto not_before = not_before_.find(due);
+  absl::Duration at = world_.clock.Uptime();
+  if (not_before != not_before_.end()) at = std::max(at, not_before->second);
+  due_.try_emplace(due, Waiting{topic, at});
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
   work_.Signal();
 }
@@ -265,23 +279,40 @@ void Compactor::Run() {
   MutexLock lock(mutex_);
   while (!stop_) {
     if (due_.empty()) {
+      connection_.reset();
       work_.Wait(mutex_);
       continue;
     }
-    auto [due, topic] = *due_.begin();
-    mutex_.Unlock();
-    absl::Status status = Compact(topic, due.second);
-    mutex_.Lock();
-    due_.erase(due);
-    done_[due] = world_.clock.Uptime() + (status.ok() ? kLookInterval : kFailedInterval);
-    if (due_.empty()) connection_.reset();
-    if (status.ok() || absl::IsNotFound(status) || stop_) continue;
-    spdlog::warn("{}/{}: its snapshot is not written, and tried again later: {}", topic.spec.name,
-                 due.second.value(), std::string(status.message()));
+    auto first = std::min_element(due_.begin(), due_.end(), [](const auto& a, const auto& b) {
+      return a.second.at < b.second.at;
+    });
+    absl::Duration left = first->second.at - world_.clock.Uptime();
+    if (left > absl::ZeroDuration()) {
+      work_.WaitFor(mutex_, left);
+      continue;
+    }
+    auto [due, waiting] = *first;
+    // What is asked for meanwhile is looked at again.
+    due_.erase(first);
+    RunOne(due, waiting.topic);
   }
 }
 
-absl::Status Compactor::Compact(const Topic& topic, Shard shard) {
+void Compactor::RunOne(const Due& due, const Topic& topic) {
+  mutex_.Unlock();
+  absl::StatusOr<bool> done = Compact(topic, due.second);
+  mutex_.Lock();
+  absl::Duration next = world_.clock.Uptime() + (done.ok() ? kLookInterval : kFailedInterval);
+  not_before_[due] = next;
+  if (stop_ || absl::IsNotFound(done.status())) return;
+  // There may be more already, and nobody who says so again.
+  if (!done.ok() || *done) due_.try_emplace(due, Waiting{topic, next});
+  if (done.ok()) return;
+  spdlog::warn("{}/{}: its snapshot is not written, and tried again later: {}", topic.spec.name,
+               due.second.value(), std::string(done.status().message()));
+}
+
+absl::StatusOr<bool> Compactor::Compact(const Topic& topic, Shard shard) {
   std::shared_ptr<Connection> connection;
   {
     MutexLock lock(mutex_);
@@ -294,7 +325,7 @@ absl::Status Compactor::Compact(const Topic& topic, Shard shard) {
     if (stop_) return absl::CancelledError("the broker object is being closed");
     connection_ = connection;
   }
-  return BeginEpochIfDue(*connection, world_, topic, shard);
+  return BeginEpochIfDue(*connection, world_, topic, shard, &tallies_[{topic.identity, shard}]);
 }
 
 }  // namespace marquee::messaging::rabbitmq

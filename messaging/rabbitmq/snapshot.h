@@ -1,5 +1,6 @@
-// Begins a new epoch of an entity topic's shard: writes the newest record of each key as a snapshot,
-// then lets the former changes go. docs/design/0010-rabbitmq.md says why each step is where it is.
+// Begins a new epoch of an entity topic's shard: writes the newest record of each key as a
+// snapshot, then lets the former changes go. docs/design/0010-rabbitmq.md says why each step is
+// where it is.
 //
 // Errors: as Connection's; whatever fails, the shard stays whole, and the next attempt goes on.
 #ifndef MARQUEE_MESSAGING_RABBITMQ_SNAPSHOT_H_
@@ -7,8 +8,10 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -22,8 +25,6 @@
 #include "messaging/rabbitmq/topics.h"
 #include "messaging/record.h"
 
-#include <thread>
-
 namespace marquee::messaging::rabbitmq {
 
 // The newest record of each key. Pure.
@@ -31,8 +32,8 @@ class Newest {
  public:
   // REQUIRES: by offset, upwards.
   void Take(const Record& record);
-  // Deletions published before `oldest` are left out; a reader that has not read to *floor would miss
-  // them. REQUIRES: floor != nullptr.
+  // Deletions published before `oldest` are left out; a reader that has not read to *floor would
+  // miss them. REQUIRES: floor != nullptr.
   void DropDeletions(absl::Time oldest, Offset* floor);
   size_t size() const { return records_.size(); }
   Offset first_offset() const;  // REQUIRES: size() > 0
@@ -50,9 +51,17 @@ class Newest {
   std::map<std::string, Kept, std::less<>> records_;
 };
 
+// How many records an epoch's stream holds, as far as that was counted.
+struct Tally {
+  uint64_t epoch = 0;
+  int64_t next = 0;  // of the stream's offsets
+  int64_t records = 0;
+};
+
 // Where the shard has so many changes that it is due, or where somebody has begun and not ended:
-// does it. Ok, with nothing done, where another is at it.
-absl::Status BeginEpochIfDue(Connection& connection, World& world, const Topic& topic, Shard shard);
+// does it. False: nothing was done, since it is not due, or another is at it.
+absl::StatusOr<bool> BeginEpochIfDue(Connection& connection, World& world, const Topic& topic,
+                                     Shard shard, Tally* tally);
 
 // A thread that does so for the shards that publishers speak of.
 class Compactor {
@@ -61,20 +70,26 @@ class Compactor {
   ~Compactor();
 
   // Any thread; returns at once.
-  void Request(const Topic& topic, Shard shard, int64_t records);
+  void Request(const Topic& topic, Shard shard);
 
  private:
   using Due = std::pair<std::string, Shard>;  // topic's identity
   void Run();
-  absl::Status Compact(const Topic& topic, Shard shard);
+  absl::StatusOr<bool> Compact(const Topic& topic, Shard shard);
+  void RunOne(const Due& due, const Topic& topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   World& world_;
   std::thread thread_;
+  std::map<Due, Tally> tallies_;  // of the thread
   Mutex mutex_;
   CondVar work_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  std::map<Due, Topic> due_ ABSL_GUARDED_BY(mutex_);
-  std::map<Due, absl::Duration> done_ ABSL_GUARDED_BY(mutex_);  // when it was last looked at
+  struct Waiting {
+    Topic topic;
+    absl::Duration at;
+  };
+  std::map<Due, Waiting> due_ ABSL_GUARDED_BY(mutex_);
+  std::map<Due, absl::Duration> not_before_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
 };
 

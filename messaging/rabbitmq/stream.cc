@@ -13,10 +13,12 @@ namespace {
 
 constexpr int kLookPrefetch = 65'535;  // a chunk has no more messages
 constexpr int kReadPrefetch = 256;
-constexpr char kConsumer[] = "look";
 constexpr size_t kAppendWindow = 64;
+// More than a stream takes to commit what was written, a change of leader included.
+constexpr absl::Duration kCommitMax = absl::Seconds(5);
 
-// Closes the channel at the end: what is on its way is dropped, what is not acknowledged is nobody's.
+// Closes the channel at the end: what is on its way is dropped, what is not acknowledged is
+// nobody's.
 class ChannelCloser {
  public:
   explicit ChannelCloser(Connection& connection) : connection_(connection) {}
@@ -29,24 +31,44 @@ class ChannelCloser {
   Connection& connection_;
 };
 
-absl::StatusOr<std::vector<StreamMessage>> Look(Connection& connection, const std::string& stream,
-                                                const From& from, int prefetch) {
-  MARQUEE_RETURN_IF_ERROR(connection.Consume(kLookChannel, stream, kConsumer, from, prefetch));
-  // The broker sends what there is before it answers the next request.
-  MARQUEE_RETURN_IF_ERROR(connection.Cancel(kLookChannel, kConsumer));
+// What a consumer there is sent at once. Empty where nothing comes for `patience`.
+absl::StatusOr<std::vector<StreamMessage>> LookOnce(Connection& connection,
+                                                    const std::string& stream, const From& from,
+                                                    int prefetch, absl::Duration patience) {
+  std::string consumer = connection.NewConsumer();
+  MARQUEE_RETURN_IF_ERROR(connection.Consume(kLookChannel, stream, consumer, from, prefetch));
   std::vector<StreamMessage> messages;
   uint64_t last_tag = 0;
+  auto take = [&](Event event) {
+    if (event.kind != Event::Kind::kDelivery || event.consumer != consumer) return;
+    last_tag = event.tag;
+    messages.push_back({event.stream_offset, std::move(event.body)});
+  };
+  while (patience > absl::ZeroDuration() && messages.empty()) {
+    MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kLookChannel, patience));
+    if (event.kind == Event::Kind::kNone) break;
+    take(std::move(event));
+  }
+  // Of what it has begun to send, the broker sends all there is before it answers the next request.
+  MARQUEE_RETURN_IF_ERROR(connection.Cancel(kLookChannel, consumer));
   while (true) {
     MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kLookChannel));
     if (event.kind == Event::Kind::kNone) break;
-    if (event.kind != Event::Kind::kDelivery) continue;
-    last_tag = event.tag;
-    messages.push_back({event.stream_offset, std::move(event.body)});
+    take(std::move(event));
   }
   if (last_tag != 0) {
     MARQUEE_RETURN_IF_ERROR(connection.Acknowledge(kLookChannel, last_tag, /*multiple=*/true));
   }
   return messages;
+}
+
+// While the last chunk is not committed yet, nothing comes at once, but soon.
+absl::StatusOr<std::vector<StreamMessage>> Look(Connection& connection, const std::string& stream,
+                                                const From& from, int prefetch) {
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> messages,
+                           LookOnce(connection, stream, from, prefetch, absl::ZeroDuration()));
+  if (!messages.empty()) return messages;
+  return LookOnce(connection, stream, from, prefetch, kCommitMax);
 }
 
 absl::Status Empty(const std::string& stream) {
@@ -78,8 +100,8 @@ absl::StatusOr<StreamMessage> ReadFirst(Connection& connection, const std::strin
 
 absl::Status ReadFrom(Connection& connection, const std::string& stream, const From& from,
                       absl::Duration patience, const TakeMessage& take) {
-  MARQUEE_RETURN_IF_ERROR(
-      connection.Consume(kLookChannel, stream, kConsumer, from, kReadPrefetch));
+  std::string consumer = connection.NewConsumer();
+  MARQUEE_RETURN_IF_ERROR(connection.Consume(kLookChannel, stream, consumer, from, kReadPrefetch));
   ChannelCloser closer(connection);
   while (true) {
     MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kLookChannel, patience));
@@ -89,12 +111,14 @@ absl::Status ReadFrom(Connection& connection, const std::string& stream, const F
             fmt::format("waited {} for the next message of the stream {}",
                         absl::FormatDuration(patience), stream));
       case Event::Kind::kDelivery: {
+        if (event.consumer != consumer) break;
         MARQUEE_RETURN_IF_ERROR(connection.Acknowledge(kLookChannel, event.tag, false));
         MARQUEE_ASSIGN_OR_RETURN(bool more, take({event.stream_offset, std::move(event.body)}));
         if (!more) return absl::OkStatus();
         break;
       }
       case Event::Kind::kCancelled:
+        if (event.consumer != consumer) break;
         return absl::NotFoundError(fmt::format("the stream {} was deleted", stream));
       case Event::Kind::kChannelClosed:
         return absl::UnavailableError(event.text);
@@ -121,6 +145,8 @@ absl::Status Append(Connection& connection, const std::string& stream,
     MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kLookChannel, patience));
     switch (event.kind) {
       case Event::Kind::kNone:
+        // A confirm that comes too late must not be taken for another's.
+        connection.Interrupt();
         return absl::UnavailableError(fmt::format(
             "waited {} for the broker to confirm what was published to the stream {}{}",
             absl::FormatDuration(patience), stream,
@@ -136,6 +162,7 @@ absl::Status Append(Connection& connection, const std::string& stream,
         returned = true;
         break;
       case Event::Kind::kRefused:
+        connection.Interrupt();
         return absl::UnavailableError(
             fmt::format("the broker has not stored what was published to the stream {}", stream));
       case Event::Kind::kChannelClosed:
@@ -151,8 +178,10 @@ absl::Status Append(Connection& connection, const std::string& stream,
 absl::Status MakeStream(Connection& connection, const std::string& stream,
                         const StreamLimits& limits, absl::Duration patience) {
   MARQUEE_RETURN_IF_ERROR(connection.DeclareStream(stream, limits));
-  MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> chunk, ReadLastChunk(connection, stream));
-  if (!chunk.empty()) return absl::OkStatus();
+  MARQUEE_ASSIGN_OR_RETURN(
+      std::vector<StreamMessage> first,
+      LookOnce(connection, stream, {From::Place::kFirst}, 1, absl::ZeroDuration()));
+  if (!first.empty()) return absl::OkStatus();
   // Two who make it at once leave two anchors, which does no harm.
   return Append(connection, stream, {MakeMessage({.kind = Kind::kAnchor}, stream)}, patience);
 }

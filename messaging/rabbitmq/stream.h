@@ -1,5 +1,5 @@
-// Streams as logs: asking for the end, reading up to it, appending. Each call is a few requests on a
-// connection of the caller's, on channels that nothing else uses there.
+// Streams as logs: asking for the end, reading up to it, appending. Each call is a few requests on
+// a connection of the caller's, on channels that nothing else uses there.
 //
 // Errors: as Connection's. Threads: the connection's.
 #ifndef MARQUEE_MESSAGING_RABBITMQ_STREAM_H_

@@ -182,11 +182,11 @@ absl::Status RabbitmqSubscription::Consume(const TopicShard& shard, Started* sta
     if (absl::IsNotFound(there)) return absl::OkStatus();
   }
   MARQUEE_RETURN_IF_ERROR(there);
-  std::string consumer = fmt::format("c{}", ++consumer_count_);
-  absl::Status status = connection_->Consume(
-      kReadChannel, started->cursor.stream(), consumer,
-      {From::Place::kOffset, started->cursor.stream_offset()},
-      static_cast<int>(world_.settings.prefetch_messages));
+  std::string consumer = connection_->NewConsumer();
+  absl::Status status =
+      connection_->Consume(kReadChannel, started->cursor.stream(), consumer,
+                           {From::Place::kOffset, started->cursor.stream_offset()},
+                           static_cast<int>(world_.settings.prefetch_messages));
   if (absl::IsNotFound(status)) {
     return absl::UnavailableError(std::string(status.message()));
   }
@@ -297,8 +297,8 @@ absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::TakePending(const Top
                              ahead.Take(message.stream_offset, head, message.body));
     std::optional<Batch> decoded;
     if (step == ShardCursor::Step::kPack) {
-      MARQUEE_ASSIGN_OR_RETURN(
-          decoded, Decode(shard, started, PayloadOf(message.body), ahead.pack_first()));
+      MARQUEE_ASSIGN_OR_RETURN(decoded,
+                               Decode(shard, started, PayloadOf(message.body), ahead.pack_first()));
       if (!decoder_.records().empty()) ahead.Delivered(decoder_.records().back().offset);
     }
     cursor = std::move(ahead);
@@ -442,13 +442,13 @@ absl::StatusOr<int64_t> RabbitmqSubscription::Lag(const TopicShard& shard) {
   auto found = started_.find(shard);
   MARQUEE_CHECK(found != started_.end());
   int64_t lag = 0;
-  MARQUEE_RETURN_IF_ERROR(session_.Call("asking for the lag", [&](Connection& connection)
-                                                                  -> absl::Status {
-    MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, found->second.topic, shard.shard,
-                                                       world_.clock.Now()));
-    lag = view.RecordsBeyond(found->second.cursor.position());
-    return absl::OkStatus();
-  }));
+  MARQUEE_RETURN_IF_ERROR(
+      session_.Call("asking for the lag", [&](Connection& connection) -> absl::Status {
+        MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, found->second.topic,
+                                                           shard.shard, world_.clock.Now()));
+        lag = view.RecordsBeyond(found->second.cursor.position());
+        return absl::OkStatus();
+      }));
   return lag;
 }
 
@@ -477,15 +477,15 @@ absl::Status RabbitmqSubscription::WriteReports(bool at_once) {
   MARQUEE_RETURN_IF_ERROR(topics_.NoteGroup(options_.group));
   std::vector<std::string> entries;
   for (const auto& [shard, report] : reports_) {
-    entries.push_back(MakeMessage({.kind = Kind::kEntry},
-                                  ReportEntry(shard, report.first, report.second)));
+    entries.push_back(
+        MakeMessage({.kind = Kind::kEntry}, ReportEntry(shard, report.first, report.second)));
   }
   absl::Status written =
       session_.Call("reporting positions", [&](Connection& connection) -> absl::Status {
         std::string stream = GroupStreamOf(options_.group);
-        MARQUEE_RETURN_IF_ERROR(MakeStream(
-            connection, stream, {.segment_bytes = kLogSegmentBytes, .max_bytes = kLogBytesMax},
-            kPatience));
+        MARQUEE_RETURN_IF_ERROR(
+            MakeStream(connection, stream,
+                       {.segment_bytes = kLogSegmentBytes, .max_bytes = kLogBytesMax}, kPatience));
         return Append(connection, stream, entries, kPatience);
       });
   MARQUEE_RETURN_IF_ERROR(written);

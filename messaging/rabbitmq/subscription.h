@@ -30,8 +30,7 @@ namespace marquee::messaging::rabbitmq {
 
 class RabbitmqSubscription final : public Subscription {
  public:
-  RabbitmqSubscription(World& world, Session& session, Topics& topics,
-                       SubscriptionOptions options);
+  RabbitmqSubscription(World& world, Session& session, Topics& topics, SubscriptionOptions options);
   ~RabbitmqSubscription() override;
   absl::Status Join(std::span<const std::string> topics);
 
@@ -95,7 +94,6 @@ class RabbitmqSubscription final : public Subscription {
   std::vector<OwnershipEvent> events_;  // not delivered yet
   std::map<TopicShard, Started> started_;
   std::map<std::string, TopicShard> consumers_;
-  uint64_t consumer_count_ = 0;
   TopicShard last_read_;  // the next batch is of one after it, in turn
   PackDecoder decoder_;
   std::map<TopicShard, std::pair<TopicIdentity, Offset>> reports_;  // not written yet

@@ -180,11 +180,11 @@ absl::StatusOr<Topic> Topics::Declare(const TopicSpec& spec) {
 
 absl::StatusOr<Topic> Topics::Find(std::string_view name) {
   MutexLock lock(mutex_);
-  MARQUEE_RETURN_IF_ERROR(session_.Call(fmt::format("looking for topic {}", name),
-                                        [this](Connection& connection) {
-                                          mutex_.AssertHeld();
-                                          return Refresh(connection);
-                                        }));
+  MARQUEE_RETURN_IF_ERROR(
+      session_.Call(fmt::format("looking for topic {}", name), [this](Connection& connection) {
+        mutex_.AssertHeld();
+        return Refresh(connection);
+      }));
   return Known(name);
 }
 

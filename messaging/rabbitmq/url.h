@@ -1,8 +1,8 @@
 // amqp://user:password@host:5672/vhost, and amqps:// for TLS: what a broker URL of RabbitMQ says.
 //
-// Several hosts, with commas between them, are the nodes of one broker. Percent-encoded where a part
-// holds a reserved character; no vhost, or an empty one, is "/". The password is shown by nothing.
-// Values; pure functions.
+// Several hosts, with commas between them, are the nodes of one broker. Percent-encoded where a
+// part holds a reserved character; no vhost, or an empty one, is "/". The password is shown by
+// nothing. Values; pure functions.
 #ifndef MARQUEE_MESSAGING_RABBITMQ_URL_H_
 #define MARQUEE_MESSAGING_RABBITMQ_URL_H_
 
