@@ -30,10 +30,10 @@ absl::Status UnknownSetting(std::string_view name, std::string_view backend,
                             std::span<const std::string> known) {
   constexpr size_t kShownBytesMax = 100;
   name = name.substr(0, kShownBytesMax);
-  auto nearest = std::min_element(known.begin(), known.end(),
-                                  [&](const std::string& a, const std::string& b) {
-                                    return Distance(name, a) < Distance(name, b);
-                                  });
+  auto nearest =
+      std::min_element(known.begin(), known.end(), [&](const std::string& a, const std::string& b) {
+        return Distance(name, a) < Distance(name, b);
+      });
   return absl::InvalidArgumentError(
       fmt::format("unknown setting {} of a {} broker; did you mean {}? Known are {}", name, backend,
                   *nearest, fmt::join(known, ", ")));

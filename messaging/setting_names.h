@@ -10,8 +10,8 @@
 
 namespace marquee::messaging {
 
-// kInvalidArgument: `name` is no setting of a `backend` ("sqlite:") broker, with the nearest of those
-// that are. REQUIRES: `known` is not empty.
+// kInvalidArgument: `name` is no setting of a `backend` ("sqlite:") broker, with the nearest of
+// those that are. REQUIRES: `known` is not empty.
 absl::Status UnknownSetting(std::string_view name, std::string_view backend,
                             std::span<const std::string> known);
 

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "messaging/memory/memory_broker.h"
+#include "messaging/rabbitmq/rabbitmq_broker.h"
 #include "messaging/sqlite/sqlite_broker.h"
 
 namespace marquee::messaging {
@@ -28,8 +29,11 @@ absl::StatusOr<std::unique_ptr<Broker>> OpenBroker(std::string_view url,
     MARQUEE_ASSIGN_OR_RETURN(std::unique_ptr<Broker> broker, OpenMemoryBroker(url, options, clock));
     return broker;
   }
+  if (colon != std::string_view::npos && (scheme == "amqp" || scheme == "amqps"))
+    return OpenRabbitmqBroker(url, options, clock);
   return absl::InvalidArgumentError(fmt::format(
-      "broker URL: expected sqlite:DIR or memory:, found {}",
+      "broker URL: expected sqlite:DIR, amqp://USER:PASSWORD@HOST/VHOST, amqps://… or memory:, "
+      "found {}",
       colon == std::string_view::npos ? "no scheme"
                                       : fmt::format("scheme '{}'", scheme.substr(0, 20))));
 }

@@ -9,8 +9,9 @@
 
 namespace marquee::messaging {
 
-// `sqlite:DIR` (made where it is not there) or `memory:`. kInvalidArgument: another scheme, with
-// those that are known. `clock` outlives the broker.
+// `sqlite:DIR` (made where it is not there), `amqp://USER:PASSWORD@HOST:PORT/VHOST`, the same with
+// `amqps://` for TLS, or `memory:`. kInvalidArgument: another scheme, with those that are known.
+// `clock` outlives the broker.
 absl::StatusOr<std::unique_ptr<Broker>> OpenBroker(std::string_view url,
                                                    const BrokerOptions& options, Clock& clock);
 

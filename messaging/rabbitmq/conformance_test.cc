@@ -29,7 +29,7 @@ std::string Variable(const char* name) {
 // What `script/rabbitmq VERB` prints; one that fails ends the program.
 std::string Script(const std::string& verb) {
   std::string command =
-      fmt::format("'{}/script/rabbitmq' {} {}", MARQUEE_ROOT, verb, Variable("MARQUEE_RABBITMQ"));
+      fmt::format("'{}' {} {}", MARQUEE_RABBITMQ_SCRIPT, verb, Variable("MARQUEE_RABBITMQ"));
   FILE* pipe = popen(command.c_str(), "re");
   MARQUEE_CHECK(pipe != nullptr);
   std::string output;
@@ -80,6 +80,9 @@ class RabbitmqBackend final : public conformance::Backend {
     conformance::Timings timings;
     // Restarts of a broker are slow, and so are its first answers after one.
     timings.soon = absl::Seconds(60);
+    // Several nodes share this machine's cores, and each poll asks them something.
+    timings.session_timeout = absl::Seconds(3);
+    timings.settle = absl::Seconds(20);
     return timings;
   }
 

@@ -170,7 +170,7 @@ void RabbitmqPublisher::Run() {
       MutexLock lock(mutex_);
       if (stop_) break;
       if (std::exchange(drop_, false)) {
-        sent_.clear();
+        ForgetSent();
         DropConnection();
       }
     }
@@ -190,6 +190,13 @@ void RabbitmqPublisher::Run() {
   done_.SignalAll();
 }
 
+// Any part of it may be stored.
+void RabbitmqPublisher::ForgetSent() {
+  sent_.clear();
+  for (Shard shard : touched_) tails_[shard].repeated = true;
+  touched_.clear();
+}
+
 void RabbitmqPublisher::DropConnection() {
   connection_.reset();
   mine_.reset();
@@ -206,7 +213,6 @@ void RabbitmqPublisher::DropConnection() {
   }
   sent_ = std::move(sent);
   for (Shard shard : again) tails_[shard].repeated = true;
-  for (auto& [shard, tail] : tails_) tail.repeated = true;
 }
 
 void RabbitmqPublisher::Trouble(const absl::Status& status) {
@@ -219,7 +225,7 @@ void RabbitmqPublisher::Trouble(const absl::Status& status) {
 void RabbitmqPublisher::Fail(const absl::Status& status) {
   MutexLock lock(mutex_);
   DiscardUnsent();
-  sent_.clear();
+  ForgetSent();
   DropConnection();
   connect_at_ = world_.clock.Uptime() + backoff_.Next();
   if (error_.ok()) error_ = status;
@@ -406,7 +412,9 @@ absl::Status RabbitmqPublisher::FinishFlush() {
     if (!found.ok()) return Gone(found);
     touched_.erase(shard);
   }
-  for (const auto& [shard, tail] : tails_) through[shard] = tail.hint;
+  for (const auto& [shard, tail] : tails_) {
+    if (tail.flushed) through[shard] = tail.hint;
+  }
   MutexLock lock(mutex_);
   // An error may have been told meanwhile.
   if (!flush_waits_ || drop_ || !queue_.empty()) return absl::OkStatus();
@@ -434,6 +442,7 @@ absl::Status RabbitmqPublisher::FindTail(Shard shard, ShardTail* tail) {
                     topic_.spec.name, shard.value(), after.value()));
   }
   tail->hint = after;
+  tail->flushed = true;
   if (topic_.spec.kind == TopicKind::kEvent) return absl::OkStatus();
   bool is_much = tail->unspoken >= world_.settings.snapshot_records / kSpeakDivisor;
   if (tail->unspoken >= 0 && !is_much && tail->epoch == state.epoch) return absl::OkStatus();
@@ -455,7 +464,9 @@ void RabbitmqPublisher::Rest() {
     absl::Duration now = world_.clock.Uptime();
     if (open_bytes_ > 0) most = std::min(most, open_since_ + kLinger / 2 - now);
     bool has_work = !queue_.empty() || !sent_.empty() || flush_waits_ || open_bytes_ > 0;
-    if (mine_ == nullptr && has_work) most = std::max(std::min(most, kRestMax), connect_at_ - now);
+    if (mine_ == nullptr && has_work) {
+      most = std::min(most, std::max(connect_at_ - now, absl::ZeroDuration()));
+    }
     if (mine_ == nullptr && !has_work) most = absl::Seconds(60);
   }
   pollfd waiting[] = {

@@ -65,6 +65,7 @@ class RabbitmqPublisher final : public Publisher {
     uint64_t sequence = 0;  // of the last message
     bool known = false;     // the rest holds
     Offset hint;            // right after the last that was looked for
+    bool flushed = false;
     bool repeated = false;  // something was sent twice since it was looked for
     // Of an entity topic: the epoch that was seen last, and the records since its changes were
     // spoken of.
@@ -83,6 +84,7 @@ class RabbitmqPublisher final : public Publisher {
   absl::Status Work();
   absl::Status Connect();
   absl::Status Fence();
+  void ForgetSent();
   void DropConnection() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Fail(const absl::Status& status);
   void Trouble(const absl::Status& status);

@@ -4,11 +4,13 @@
 
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/status.h"
+#include "messaging/checks.h"
 #include "messaging/rabbitmq/group_member.h"
 #include "messaging/rabbitmq/publisher.h"
 #include "messaging/rabbitmq/session.h"
@@ -98,16 +100,31 @@ class RabbitmqBroker final : public Broker {
   absl::Status DeleteTopic(std::string_view topic) override { return topics_.Delete(topic); }
 
   absl::StatusOr<Extent> DescribeShard(const TopicShard& shard) override {
-    MARQUEE_ASSIGN_OR_RETURN(Topic topic, topics_.FindShard(shard));
-    ShardView view;
-    MARQUEE_RETURN_IF_ERROR(
-        session_.Call(fmt::format("describing {}/{}", shard.topic, shard.shard.value()),
-                      [&](Connection& connection) -> absl::Status {
-                        MARQUEE_ASSIGN_OR_RETURN(
-                            view, ViewShard(connection, topic, shard.shard, world_.clock.Now()));
-                        return absl::OkStatus();
-                      }));
-    return view.extent;
+    MARQUEE_ASSIGN_OR_RETURN(std::vector<Extent> extents, DescribeShards({&shard, 1}));
+    return extents[0];
+  }
+
+  absl::StatusOr<std::vector<Extent>> DescribeShards(std::span<const TopicShard> shards) override {
+    std::map<std::string, Topic> topics;
+    for (const TopicShard& shard : shards) {
+      if (!topics.contains(shard.topic)) {
+        MARQUEE_ASSIGN_OR_RETURN(topics[shard.topic], topics_.Find(shard.topic));
+      }
+      MARQUEE_RETURN_IF_ERROR(CheckShard(topics[shard.topic].spec, shard.shard));
+    }
+    std::vector<Extent> extents;
+    absl::Status described =
+        session_.Call("describing shards", [&](Connection& connection) -> absl::Status {
+          extents.clear();
+          for (const TopicShard& shard : shards) {
+            MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, topics[shard.topic],
+                                                               shard.shard, world_.clock.Now()));
+            extents.push_back(view.extent);
+          }
+          return absl::OkStatus();
+        });
+    MARQUEE_RETURN_IF_ERROR(described);
+    return extents;
   }
 
   absl::StatusOr<std::unique_ptr<Publisher>> OpenPublisher(std::string_view topic) override {

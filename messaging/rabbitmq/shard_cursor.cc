@@ -112,7 +112,7 @@ absl::StatusOr<ShardCursor::Step> ShardCursor::TakeChange(int64_t stream_offset,
   switch (head.kind) {
     case Kind::kPack:
       if (collecting_) window_.insert(id);
-      if (covered_.contains(id)) return Step::kNothing;
+      if (IsRepeated(id) || covered_.contains(id)) return Step::kNothing;
       pack_first_ = ToOffset(base_, stream_offset);
       return Step::kPack;
     case Kind::kNext:
@@ -125,12 +125,32 @@ absl::StatusOr<ShardCursor::Step> ShardCursor::TakeChange(int64_t stream_offset,
     case Kind::kCut:
       if (!is_entity_) return Step::kNothing;
       covered_ = std::exchange(window_, {});
+      covered_.insert(recent_.begin(), recent_.end());
       MoveToEpoch(epoch_ + 1, ToOffset(base_, stream_offset + 1).value() + kEpochGap);
       position_ = std::max(position_, Offset(base_));
       return Step::kMoved;
     default:
       return Step::kNothing;
   }
+}
+
+bool ShardCursor::IsRepeated(const MessageId& id) {
+  if (!recent_.insert(id).second) return true;
+  recent_in_order_.push_back(id);
+  if (recent_in_order_.size() > kRecentMax) {
+    recent_.erase(recent_in_order_.front());
+    recent_in_order_.pop_front();
+  }
+  return false;
+}
+
+void ShardCursor::TakeBack(int64_t stream_offset, const Head& head, Offset position) {
+  next_ = stream_offset;
+  position_ = position;
+  MessageId id{head.nonce, head.sequence};
+  if (recent_in_order_.empty() || recent_in_order_.back() != id) return;
+  recent_.erase(id);
+  recent_in_order_.pop_back();
 }
 
 void ShardCursor::SkipTo(Offset position) {

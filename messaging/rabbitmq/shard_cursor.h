@@ -9,6 +9,7 @@
 #define MARQUEE_MESSAGING_RABBITMQ_SHARD_CURSOR_H_
 
 #include <cstdint>
+#include <deque>
 #include <set>
 #include <span>
 #include <string>
@@ -28,6 +29,9 @@ namespace marquee::messaging::rabbitmq {
 // An epoch's offsets begin so far beyond those of the former one, that a position in the one is not
 // taken for one in the other by somebody who knows an old state.
 inline constexpr int64_t kEpochGap = int64_t{1} << 36;
+
+// A message that comes again within so many others is not delivered again.
+inline constexpr size_t kRecentMax = 8192;
 
 // What names a message, whichever streams it is in: its publisher's nonce, and the sequence.
 using MessageId = std::pair<uint64_t, uint64_t>;
@@ -77,12 +81,15 @@ class ShardCursor {
   Offset pack_first() const { return pack_first_; }
   // After a pack of a snapshot: its last record's offset.
   void Delivered(Offset last);
+  // Undoes the Take of a message of an event topic.
+  void TakeBack(int64_t stream_offset, const Head& head, Offset position);
 
  private:
   ShardCursor(const Topic& topic, Shard shard) : topic_(topic), shard_(shard) {}
   absl::StatusOr<Step> TakeSnapshot(const Head& head, std::string_view body);
   absl::StatusOr<Step> TakeChange(int64_t stream_offset, const Head& head);
   void MoveToEpoch(uint64_t epoch, int64_t base);
+  bool IsRepeated(const MessageId& id);
 
   Topic topic_;
   Shard shard_;
@@ -98,6 +105,9 @@ class ShardCursor {
   bool collecting_ = false;
   std::set<MessageId> window_;   // since the first kNext: they are in the next epoch's stream too
   std::set<MessageId> covered_;  // delivered already, by the snapshot or the former epoch
+  // The last messages: a publisher that lost its connection sends again what was not confirmed.
+  std::set<MessageId> recent_;
+  std::deque<MessageId> recent_in_order_;
 };
 
 }  // namespace marquee::messaging::rabbitmq

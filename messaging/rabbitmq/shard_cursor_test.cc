@@ -32,9 +32,15 @@ class Model {
     std::string message;
     AppendHead({.kind = Kind::kPack, .nonce = 7, .sequence = sequence_}, &message);
     encoder.Finish(compressor_, &message);
-    streams_[Changes(state_.epoch)].push_back(message);
-    if (bound_) streams_[Changes(state_.epoch + 1)].push_back(message);
+    Store(message);
+    unconfirmed_.push_back(message);
+    if (unconfirmed_.size() > 3) unconfirmed_.erase(unconfirmed_.begin());
     newest_[key] = deleted ? "" : value;
+  }
+
+  // As a publisher does whose connection was lost.
+  void PublishAgain() {
+    for (const std::string& message : unconfirmed_) Store(message);
   }
 
   // The next of the steps of a change of epoch; each may be where its author crashes, and the next
@@ -60,6 +66,7 @@ class Model {
         streams_.erase(Changes(state_.epoch));
         streams_.erase(Snapshot(state_.epoch));
         state_ = next_;
+        unconfirmed_.clear();  // it takes no publisher that long
         step_ = -1;
         break;
     }
@@ -76,6 +83,10 @@ class Model {
   }
 
  private:
+  void Store(const std::string& message) {
+    streams_[Changes(state_.epoch)].push_back(message);
+    if (bound_) streams_[Changes(state_.epoch + 1)].push_back(message);
+  }
   std::string Changes(uint64_t epoch) const { return EpochStreamOf("t", Shard(0), "id", epoch); }
   std::string Snapshot(uint64_t epoch) const {
     return SnapshotStreamOf("t", Shard(0), "id", epoch);
@@ -91,6 +102,7 @@ class Model {
   PackCompressor compressor_;
   std::map<std::string, std::vector<std::string>> streams_;
   std::map<std::string, std::string> newest_;  // empty: deleted
+  std::vector<std::string> unconfirmed_;
   ShardState state_;
   ShardState next_;
   bool bound_ = false;
@@ -183,6 +195,7 @@ TEST(ShardCursorPropertyTest, EveryReaderSeesTheNewestOfEveryKeyAtEveryMoment) {
     Reader along(model, Offset(0));  // is there from the start, and slow
     for (int i = 0; i < 120; ++i) {
       random.OneIn(4) ? model.Step() : model.Publish();
+      if (random.OneIn(10)) model.PublishAgain();
       along.Read(static_cast<int>(random.Below(3)));
       if (!random.OneIn(8)) continue;
       Reader fresh(model, Offset(0));

@@ -292,18 +292,19 @@ absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::TakePending(const Top
   absl::StatusOr<std::optional<Batch>> batch = [&]() -> absl::StatusOr<std::optional<Batch>> {
     MARQUEE_RETURN_IF_ERROR(CheckGap(shard, *started, message.stream_offset));
     MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
-    ShardCursor ahead = cursor;
+    Offset before = cursor.position();
     MARQUEE_ASSIGN_OR_RETURN(ShardCursor::Step step,
-                             ahead.Take(message.stream_offset, head, message.body));
-    std::optional<Batch> decoded;
-    if (step == ShardCursor::Step::kPack) {
-      MARQUEE_ASSIGN_OR_RETURN(decoded,
-                               Decode(shard, started, PayloadOf(message.body), ahead.pack_first()));
-      if (!decoder_.records().empty()) ahead.Delivered(decoder_.records().back().offset);
-    }
-    cursor = std::move(ahead);
+                             cursor.Take(message.stream_offset, head, message.body));
     if (step == ShardCursor::Step::kMoved) StopConsumer(started);
-    if (decoded.has_value()) decoded->next = cursor.position();
+    if (step != ShardCursor::Step::kPack) return std::optional<Batch>();
+    absl::StatusOr<std::optional<Batch>> decoded =
+        Decode(shard, started, PayloadOf(message.body), cursor.pack_first());
+    if (!decoded.ok()) {
+      cursor.TakeBack(message.stream_offset, head, before);
+      return decoded;
+    }
+    if (!decoder_.records().empty()) cursor.Delivered(decoder_.records().back().offset);
+    if (decoded->has_value()) (*decoded)->next = cursor.position();
     return decoded;
   }();
   // Read again from there, and be refused again.
