@@ -282,6 +282,21 @@ void Host::StartRatings(const services::FileRatingProducerOptions& options) {
       });
 }
 
+void Host::StartStreamedRatings(const services::StreamRatingProducerOptions& options) {
+  has_ratings_ = true;
+  services::World world = WorldFor("ratingproducer");
+  auto stream =
+      std::make_shared<sources::RatingStream>(STDIN_FILENO, "standard input", system_.rules.scale);
+  AddRunner(
+      "ratingproducer",
+      [this, world, options, stream]() -> absl::StatusOr<std::unique_ptr<services::Service>> {
+        return services::StreamRatingProducer::Open(world, options, *stream, progress_);
+      },
+      [this](services::Service& service) {
+        ratings_idle_ = static_cast<services::StreamRatingProducer&>(service).caught_up();
+      });
+}
+
 void Host::StartLiveRatings(const std::string& source) {
   services::World world = WorldFor("liveratingproducer");
   AddRunner("liveratingproducer",

@@ -27,7 +27,9 @@
 #include "services/movie_data_sink.h"
 #include "services/reporter.h"
 #include "services/runner.h"
+#include "services/stream_rating_producer.h"
 #include "services/system.h"
+#include "sources/rating_stream.h"
 
 namespace marquee::cli {
 
@@ -76,6 +78,8 @@ class Host {
   void StartMeans(const services::MeanRatingProducerOptions& options);
   void StartMovies(const services::MovieDataProducerOptions& options);
   void StartRatings(const services::FileRatingProducerOptions& options);
+  // Of standard input.
+  void StartStreamedRatings(const services::StreamRatingProducerOptions& options);
   void StartLiveRatings(const std::string& source);
   // After all services were started.
   void StartReporter();

@@ -73,7 +73,8 @@ void AddRatingProducer(CLI::App& app, Action& action) {
       [](Settings& settings, ServiceSettings& service) {
         settings.Add(
             "ratings", service.file,
-            "file of ratings; without it, with --listen, ratings come by POST /api/v1/ratings");
+            "file of ratings, or - for standard input; without it, with --listen, ratings come by "
+            "POST /api/v1/ratings");
         settings.Add("source", service.source,
                      "name of the source; a file keeps its place under it");
         settings.Add("rate", service.rate,
@@ -92,13 +93,25 @@ void AddRatingProducer(CLI::App& app, Action& action) {
       [](const ServiceSettings& service, Host& host) -> absl::Status {
         if (service.file.empty() && service.listen.empty()) {
           return absl::InvalidArgumentError(
-              "give --ratings FILE, or --listen HOST:PORT to take ratings over HTTP");
+              "give --ratings FILE, --ratings - for standard input, or --listen HOST:PORT to take "
+              "ratings over HTTP");
+        }
+        bool streamed = service.file == "-";
+        if (streamed && (service.follow || service.new_input)) {
+          return absl::InvalidArgumentError(absl::StrCat(
+              service.follow ? "--follow" : "--new-input",
+              ": standard input is read once, to its end; leave it out with --ratings -"));
         }
         MARQUEE_ASSIGN_OR_RETURN(std::optional<double> rate, ParseRate(service.rate));
         MARQUEE_RETURN_IF_ERROR(
             ServeIfAsked(service, host, /*with_catalogue=*/false, service.file.empty()));
         if (service.file.empty()) {
           host.StartLiveRatings(service.source);
+        } else if (streamed) {
+          host.StartStreamedRatings({.source = service.source,
+                                     .rate_per_s = rate,
+                                     .limit = service.limit,
+                                     .strict = service.strict});
         } else {
           host.StartRatings({.source = service.source,
                              .path = service.file,

@@ -1,8 +1,10 @@
 #include "domain/movie.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/status.h"
+#include "domain/mean_wire.h"
 #include "domain/message.h"
 #include "domain/text.h"
 #include "marquee/v1/movie.pb.h"
@@ -27,29 +29,44 @@ int64_t MeanMicros(const Aggregate& aggregate) {
   return static_cast<int64_t>((2 * micros + count) / (2 * count));
 }
 
-bool HasHistogram(const Aggregate& aggregate) {
-  for (uint64_t bin : aggregate.histogram) {
-    if (bin != 0) return true;
-  }
-  return false;
-}
-
-absl::Status ReadHistogram(const v1::MeanRating& message, Aggregate* aggregate) {
+// The fields of a mean in any form that protobuf allows.
+absl::Status ReadAnyMean(std::string_view bytes, MeanRating* mean) {
+  v1::MeanRating message;
+  MARQUEE_RETURN_IF_ERROR(ReadMessageFrom(bytes, &message));
+  mean->movie = MovieId(message.movie_id());
+  mean->aggregate.count = message.count();
+  mean->aggregate.sum_thousandths = message.sum_thousandths();
+  mean->aggregate.histogram.fill(0);
+  mean->shard = message.shard();
+  mean->as_of = LogOffset(message.as_of());
   if (message.histogram().empty()) return absl::OkStatus();
   if (message.histogram_size() != kHistogramBinsMax) {
     return absl::InvalidArgumentError(Concat("the histogram of movie ", message.movie_id(), " has ",
                                              message.histogram_size(), " bins; expected ",
                                              kHistogramBinsMax, " or none"));
   }
-  uint64_t total = 0;
-  for (int i = 0; i < kHistogramBinsMax; ++i) {
-    aggregate->histogram[static_cast<size_t>(i)] = message.histogram(i);
-    total += message.histogram(i);
+  std::copy(message.histogram().begin(), message.histogram().end(),
+            mean->aggregate.histogram.begin());
+  return absl::OkStatus();
+}
+
+absl::Status CheckMean(const MeanRating& mean) {
+  const Aggregate& aggregate = mean.aggregate;
+  MARQUEE_RETURN_IF_ERROR(CheckMovieId(mean.movie.value()));
+  if (aggregate.count == 0 || mean.as_of.value() < 0) {
+    return absl::InvalidArgumentError(
+        Concat("the mean of movie ", mean.movie.value(), " has count ", aggregate.count,
+               " and as_of ", mean.as_of.value(), "; expected a count and an offset"));
   }
-  if (total == message.count()) return absl::OkStatus();
-  return absl::InvalidArgumentError(Concat("the histogram of movie ", message.movie_id(),
+  uint64_t total = 0, any = 0;
+  for (uint64_t bin : aggregate.histogram) {
+    total += bin;
+    any |= bin;
+  }
+  if (any == 0 || total == aggregate.count) return absl::OkStatus();
+  return absl::InvalidArgumentError(Concat("the histogram of movie ", mean.movie.value(),
                                            " sums to ", total, "; expected its count ",
-                                           message.count()));
+                                           aggregate.count));
 }
 
 }  // namespace
@@ -86,36 +103,15 @@ absl::StatusOr<Movie> DecodeMovie(std::string_view bytes) {
 
 std::string EncodeMean(const MeanRating& mean) {
   MARQUEE_CHECK(mean.aggregate.count > 0 && mean.as_of.value() >= 0);
-  v1::MeanRating message;
-  message.set_movie_id(mean.movie.value());
-  message.set_count(mean.aggregate.count);
-  message.set_sum_thousandths(mean.aggregate.sum_thousandths);
-  if (HasHistogram(mean.aggregate)) {
-    message.mutable_histogram()->Add(mean.aggregate.histogram.begin(),
-                                     mean.aggregate.histogram.end());
-  }
-  message.set_shard(mean.shard);
-  message.set_as_of(mean.as_of.value());
-  message.set_mean_micros(MeanMicros(mean.aggregate));
-  return message.SerializeAsString();
+  char buffer[kMeanBytesMax];
+  char* end = WriteMean(mean, MeanMicros(mean.aggregate), buffer);
+  return std::string(buffer, static_cast<size_t>(end - buffer));
 }
 
 absl::StatusOr<MeanRating> DecodeMean(std::string_view bytes) {
-  v1::MeanRating message;
-  MARQUEE_RETURN_IF_ERROR(ReadMessageFrom(bytes, &message));
-  MARQUEE_RETURN_IF_ERROR(CheckMovieId(message.movie_id()));
-  if (message.count() == 0 || message.as_of() < 0) {
-    return absl::InvalidArgumentError(Concat("the mean of movie ", message.movie_id(),
-                                             " has count ", message.count(), " and as_of ",
-                                             message.as_of(), "; expected a count and an offset"));
-  }
   MeanRating mean;
-  mean.movie = MovieId(message.movie_id());
-  mean.aggregate.count = message.count();
-  mean.aggregate.sum_thousandths = message.sum_thousandths();
-  MARQUEE_RETURN_IF_ERROR(ReadHistogram(message, &mean.aggregate));
-  mean.shard = message.shard();
-  mean.as_of = LogOffset(message.as_of());
+  if (!ReadUsualMean(bytes, &mean)) MARQUEE_RETURN_IF_ERROR(ReadAnyMean(bytes, &mean));
+  MARQUEE_RETURN_IF_ERROR(CheckMean(mean));
   return mean;
 }
 

@@ -15,6 +15,7 @@ namespace {
 using wire::Tag;
 
 constexpr uint64_t kIdMax = std::numeric_limits<int64_t>::max();
+constexpr size_t kIdDigitsMax = 19;
 
 bool IsAscii(std::string_view text) {
   uint64_t bits = 0;
@@ -102,9 +103,6 @@ const char* ReadMessage(const char* at, const char* end, std::optional<T>* messa
   if (!message->has_value()) message->emplace();
   return read(body.data(), body.data() + body.size(), &**message) == nullptr ? nullptr : at;
 }
-
-// From 1 up: what FormatMovieKey writes at most.
-constexpr size_t kMovieKeyBytesMax = 19;
 
 bool IsSourceNameCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -202,11 +200,15 @@ absl::Status ParseRating(std::string_view bytes, Rating* rating) {
 }
 
 void AppendRating(const Rating& rating, std::string* out) {
+  char buffer[kRatingBytesMax];
+  out->append(buffer, static_cast<size_t>(WriteRating(rating, buffer) - buffer));
+}
+
+char* WriteRating(const Rating& rating, char* at) {
   constexpr size_t kStampBytesMax = 2 + kSourceNameBytesMax + 3 * (1 + wire::kVarintBytesMax);
   static_assert(kStampBytesMax < 128, "its size is written as one byte");
-  char buffer[2 + kStampBytesMax + 3 + (3 + kIdempotencyKeyBytesMax + 9 + 6) +
-              4 * (1 + wire::kVarintBytesMax)];
-  char* at = buffer;
+  static_assert(kRatingBytesMax == 2 + kStampBytesMax + 3 + (3 + kIdempotencyKeyBytesMax + 9 + 6) +
+                                       4 * (1 + wire::kVarintBytesMax));
   if (rating.stamp.has_value()) {
     const Stamp& stamp = *rating.stamp;
     MARQUEE_CHECK(!stamp.source.empty() && stamp.source.size() <= kSourceNameBytesMax);
@@ -235,11 +237,11 @@ void AppendRating(const Rating& rating, std::string* out) {
   at = wire::WriteVarintField(at, 4, rating.user.value());
   at = wire::WriteVarintField(at, 5, static_cast<uint64_t>(int64_t{rating.value.value()}));
   at = wire::WriteVarintField(at, 6, static_cast<uint64_t>(rating.time_seconds));
-  out->append(buffer, static_cast<size_t>(at - buffer));
+  return at;
 }
 
 std::string_view FormatMovieKey(MovieId movie, char* buffer) {
-  auto [end, error] = std::to_chars(buffer, buffer + 20, movie.value());
+  auto [end, error] = std::to_chars(buffer, buffer + kMovieKeyBytesMax, movie.value());
   MARQUEE_CHECK(error == std::errc());
   return std::string_view(buffer, static_cast<size_t>(end - buffer));
 }
@@ -247,7 +249,7 @@ std::string_view FormatMovieKey(MovieId movie, char* buffer) {
 std::string MovieKey(MovieId movie) { return Concat(movie.value()); }
 
 std::optional<MovieId> ParseMovieKey(std::string_view key) {
-  if (key.empty() || key.size() > kMovieKeyBytesMax || key[0] == '0') return std::nullopt;
+  if (key.empty() || key.size() > kIdDigitsMax || key[0] == '0') return std::nullopt;
   uint64_t id = 0;
   for (char c : key) {
     auto digit = static_cast<unsigned char>(c - '0');

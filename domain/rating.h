@@ -48,12 +48,16 @@ struct Rating {
 // Appends the message's bytes. The constant fields (source, incarnation, flushed_through) come
 // first, so that packed ratings compress well.
 void AppendRating(const Rating& rating, std::string* out);
+// Writes them to `at`, where there is room for kRatingBytesMax; the place after them.
+char* WriteRating(const Rating& rating, char* at);
+inline constexpr size_t kRatingBytesMax = 421;
 
 // Reads the message; borrows from `bytes`. kInvalidArgument: what is malformed or missing. Knows
 // nothing of the scale; unknown fields are passed over, as protobuf has it.
 absl::Status ParseRating(std::string_view bytes, Rating* rating);
 
-// The message key of a movie: its decimal id. Writes into `buffer` (at least 20 bytes).
+// The message key of a movie: its decimal id. Writes into `buffer` (at least kMovieKeyBytesMax).
+inline constexpr size_t kMovieKeyBytesMax = 20;
 std::string_view FormatMovieKey(MovieId movie, char* buffer);
 std::string MovieKey(MovieId movie);
 // nullopt where `key` is not the canonical decimal id of a movie.

@@ -84,8 +84,12 @@ class Auditor {
     if (broker_ != nullptr) {
       std::optional<SourceClaims::Claim> claim = claims_.OpenClaim(input.source);
       if (!claim) {
-        Differ(absl::StrCat("source ", input.source, ": nobody has published it (", input.path,
-                            " was named for it)"));
+        bool is_stream = !claims_.OfSource(input.source).empty();
+        Differ(absl::StrCat("source ", input.source,
+                            is_stream ? ": its ratings came from a stream, not from a file, and "
+                                        "are recomputed from the topic; leave it out"
+                                      : ": nobody has published it",
+                            " (", input.path, " was named for it)"));
         return absl::OkStatus();
       }
       file_sources_[input.source] = claim->incarnation;

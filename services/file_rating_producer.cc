@@ -14,9 +14,7 @@ using domain::InputMark;
 using domain::SourceClaims;
 
 constexpr size_t kRowsPerStep = 4096;
-// A paced producer publishes what has become due this often, and its windows are about a second
-// long.
-constexpr absl::Duration kPace = absl::Milliseconds(5);
+// The windows of a paced producer are about a second long.
 constexpr double kBytesPerRowEstimate = 32;
 constexpr uint64_t kPacedWindowBytesMin = 4096;
 
@@ -24,7 +22,10 @@ constexpr uint64_t kPacedWindowBytesMin = 4096;
 
 FileRatingProducer::FileRatingProducer(const World& world, const FileRatingProducerOptions& options,
                                        FileProgress& progress)
-    : world_(world), options_(options), progress_(progress), began_(world.clock.Uptime()) {
+    : world_(world),
+      options_(options),
+      progress_(progress),
+      pace_(options.rate_per_s, options.limit, world.clock.Uptime()) {
   if (options_.rate_per_s) {
     auto second = static_cast<uint64_t>(*options_.rate_per_s * kBytesPerRowEstimate);
     options_.window_bytes = std::clamp(second, kPacedWindowBytesMin, options_.window_bytes);
@@ -156,7 +157,7 @@ absl::Status FileRatingProducer::OpenWindow(const InputMark& until) {
 }
 
 absl::StatusOr<Turn> FileRatingProducer::Step(absl::Duration wait) {
-  caught_up_ = LimitReached();
+  caught_up_ = pace_.LimitReached(published_);
   if (caught_up_) return Turn::kFinished;
   if (byte_ >= record_.intended.byte) {
     // One record says that the last window is done and how far the next one reaches.
@@ -186,37 +187,26 @@ absl::StatusOr<Turn> FileRatingProducer::Step(absl::Duration wait) {
     return Turn::kIdle;
   }
   MARQUEE_ASSIGN_OR_RETURN(size_t read, PublishRows(rows));
-  if (options_.rate_per_s && read > 0) MARQUEE_RETURN_IF_ERROR(FlushRows());
+  if (pace_.has_rate() && read > 0) MARQUEE_RETURN_IF_ERROR(FlushRows());
   return Turn::kWorked;
 }
 
 size_t FileRatingProducer::RowsDueNow() {
-  uint64_t rows = kRowsPerStep;
-  if (options_.rate_per_s) {
-    double due = absl::ToDoubleSeconds(world_.clock.Uptime() - began_) * *options_.rate_per_s;
-    rows = due <= static_cast<double>(published_)
-               ? 0
-               : std::min<uint64_t>(rows, static_cast<uint64_t>(due) - published_);
-  }
-  if (options_.limit) rows = std::min(rows, *options_.limit - published_);
+  uint64_t rows = pace_.Due(world_.clock.Uptime(), published_, kRowsPerStep);
   // What stands before a rejected row is published before the row ends the producer.
   return options_.strict ? std::min<uint64_t>(rows, 1) : rows;
-}
-
-bool FileRatingProducer::LimitReached() const {
-  return options_.limit && published_ >= *options_.limit;
 }
 
 absl::StatusOr<size_t> FileRatingProducer::PublishRows(size_t rows_max) {
   MARQUEE_RETURN_IF_ERROR(file_->Read(record_.intended.byte, rows_max, &batch_));
   for (const sources::RejectedRow& row : batch_.rejected) MARQUEE_RETURN_IF_ERROR(Reject(row));
+  domain::Rating rating;
   for (const sources::RatingRow& row : batch_.ratings) {
-    MARQUEE_RETURN_IF_ERROR(ratings_->Add({.user = row.user,
-                                           .movie = row.movie,
-                                           .value = row.value,
-                                           .time_seconds = row.time_seconds,
-                                           .stamp = std::nullopt,
-                                           .idempotency = std::nullopt}));
+    rating.user = row.user;
+    rating.movie = row.movie;
+    rating.value = row.value;
+    rating.time_seconds = row.time_seconds;
+    MARQUEE_RETURN_IF_ERROR(ratings_->Add(rating));
   }
   if (batch_.byte == byte_) {
     return absl::DataLossError(absl::StrCat(options_.path, ": read nothing at byte ", byte_,

@@ -17,6 +17,7 @@
 
 #include "absl/status/statusor.h"
 #include "services/dead_letters.h"
+#include "services/pace.h"
 #include "services/rating_publisher.h"
 #include "services/service.h"
 #include "services/source_log.h"
@@ -78,7 +79,6 @@ class FileRatingProducer final : public Service {
   // Marks all that was read as done in `sources`.
   absl::Status RecordDone();
   size_t RowsDueNow();
-  bool LimitReached() const;
 
   World world_;
   FileRatingProducerOptions options_;
@@ -92,7 +92,7 @@ class FileRatingProducer final : public Service {
   uint64_t byte_ = 0;                        // read up to here
   uint64_t line_ = 0;
   sources::RowBatch batch_;
-  absl::Duration began_;    // uptime, for the rate
+  Pace pace_;
   uint64_t published_ = 0;  // in this run
   bool caught_up_ = false;
 };

@@ -85,19 +85,9 @@ absl::StatusOr<std::unique_ptr<LiveRatingProducer>> LiveRatingProducer::Open(
                            world.broker.DescribeTopic(world.topics.ratings()));
   producer->ratings_identity_ = ratings.identity;
   MARQUEE_ASSIGN_OR_RETURN(producer->sources_, SourceLog::Open(world));
-  domain::SourceProgress& record = producer->record_;
-  record.source = source;
-  record.writer = producer->world_.random.Next();
-  MARQUEE_ASSIGN_OR_RETURN(domain::SourceClaims::Claim claim,
-                           producer->sources_->MakeClaim(record, producer->world_.random));
-  MARQUEE_CRASH_POINT("liveproducer.claimed");
-  record.incarnation = claim.incarnation;
-  record.claim = claim.claimed_at;
-  record.next_sequence.assign(world.rules.shards, 1);
-  MARQUEE_RETURN_IF_ERROR(
-      producer->sources_->ForgetOld(source, 2 * world.rules.incarnations_per_source_max));
+  MARQUEE_ASSIGN_OR_RETURN(producer->record_, producer->sources_->ClaimLive(world, source));
   MARQUEE_ASSIGN_OR_RETURN(producer->ratings_,
-                           RatingPublisher::Open(world, source, record.incarnation, {}));
+                           RatingPublisher::Open(world, source, producer->record_.incarnation, {}));
   producer->recorded_at_ = world.clock.Uptime();
   queue.Open();
   return producer;

@@ -25,11 +25,17 @@ class RatingPublisher {
                                                                domain::Incarnation incarnation,
                                                                std::vector<uint64_t> next_sequence);
 
-  // Gives `rating` its stamp and takes it; sends when kRatingsPerPublish were taken.
-  absl::Status Add(domain::Rating rating);
+  // Gives `rating` a stamp, in place of the one it has, and takes it; sends when kRatingsPerPublish
+  // were taken.
+  absl::Status Add(domain::Rating& rating);
 
   // Sends and flushes; all that was added is durable then.
   absl::StatusOr<messaging::FlushedThrough> Flush();
+
+  // After an error of Add or Flush: takes back what was added since the last flush. Added again, in
+  // the same order, each rating gets the stamp that it had: what was stored nevertheless is a
+  // repeat.
+  void Rewind();
 
   const std::vector<uint64_t>& next_sequence() const { return next_sequence_; }
   uint64_t added() const { return added_; }
@@ -47,15 +53,9 @@ class RatingPublisher {
   std::unique_ptr<messaging::Publisher> publisher_;
   prometheus::Counter& published_;
 
-  // What was added and not sent yet: bytes in one buffer, and where each record's are.
-  struct Piece {
-    uint32_t key_begin;
-    uint32_t value_begin;
-    uint32_t value_end;
-    messaging::Shard shard;
-  };
-  std::string bytes_;
-  std::vector<Piece> pieces_;
+  // What was added and not sent yet. The records point into `bytes_`, which never grows.
+  std::unique_ptr<char[]> bytes_;
+  size_t bytes_used_ = 0;
   std::vector<messaging::NewRecord> records_;
   uint64_t added_ = 0;
   uint64_t unflushed_ = 0;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/crash_point.h"
 #include "base/status.h"
 #include "services/topic_reading.h"
 
@@ -64,6 +65,20 @@ absl::StatusOr<SourceClaims::Claim> SourceLog::MakeClaim(SourceProgress claim, R
   return absl::AbortedError(
       absl::StrCat("the claim of source ", claim.source,
                    " was closed by another producer while it was made; start again"));
+}
+
+absl::StatusOr<domain::SourceProgress> SourceLog::ClaimLive(const World& world,
+                                                            const std::string& source) {
+  domain::SourceProgress record;
+  record.source = source;
+  record.writer = world.random.Next();
+  MARQUEE_ASSIGN_OR_RETURN(domain::SourceClaims::Claim claim, MakeClaim(record, world.random));
+  MARQUEE_CRASH_POINT("liveproducer.claimed");
+  record.incarnation = claim.incarnation;
+  record.claim = claim.claimed_at;
+  record.next_sequence.assign(world.rules.shards, 1);
+  MARQUEE_RETURN_IF_ERROR(ForgetOld(source, 2 * world.rules.incarnations_per_source_max));
+  return record;
 }
 
 absl::Status SourceLog::ForgetOld(const std::string& source, uint32_t kept) {

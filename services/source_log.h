@@ -30,6 +30,10 @@ class SourceLog {
   absl::StatusOr<domain::SourceClaims::Claim> MakeClaim(domain::SourceProgress claim,
                                                         Random& random);
 
+  // For an input that cannot be read again: claims an incarnation above all before, and forgets
+  // those that no receiver knows any more. The record to write progress with; no number is used.
+  absl::StatusOr<domain::SourceProgress> ClaimLive(const World& world, const std::string& source);
+
   // Deletes the records of live sources' incarnations that are older than the newest `kept` of
   // `source`.
   absl::Status ForgetOld(const std::string& source, uint32_t kept);

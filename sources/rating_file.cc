@@ -1,16 +1,16 @@
 #include "sources/rating_file.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "base/status.h"
-#include "sources/cells.h"
 #include "sources/input_file.h"
 #include "sources/input_marks.h"
 #include "sources/line_reader.h"
+#include "sources/rating_lines.h"
 #include "sources/rating_rows.h"
 
 namespace marquee::sources {
@@ -22,13 +22,13 @@ class PlainRatingFile final : public RatingFile {
  public:
   PlainRatingFile(std::unique_ptr<InputFile> file, const RatingFileOptions& options)
       : file_(std::move(file)),
-        options_(options),
         reader_(*file_, options.finished),
-        marks_(*file_, options.finished) {}
+        marks_(*file_, options.finished),
+        lines_(options.scale) {}
 
   // Looks for the first line that is not blank. It may not be there yet, or not whole.
   absl::Status FindFirstRow() {
-    if (parser_) return absl::OkStatus();
+    if (lines_.begun()) return absl::OkStatus();
     const uint64_t byte = reader_.byte();
     reader_.Seek(0);
     absl::Status status = LookForFirstRow();
@@ -74,37 +74,32 @@ class PlainRatingFile final : public RatingFile {
 
  private:
   // Nothing can be read beyond the blank lines before the first row is whole.
-  uint64_t ReadableUntil() const { return parser_ ? UINT64_MAX : blank_until_; }
+  uint64_t ReadableUntil() const { return lines_.begun() ? UINT64_MAX : blank_until_; }
 
   absl::Status LookForFirstRow() {
     while (true) {
       MARQUEE_ASSIGN_OR_RETURN(std::string_view lines, reader_.WholeLines(UINT64_MAX));
       if (lines.empty()) break;
-      std::string_view line = WithoutEnd(lines.substr(0, lines.find('\n')));
+      std::string_view line = Text(lines.substr(0, lines.find('\n')));
       if (!line.empty()) return TakeFirstRow(line);
       reader_.Advance(lines.find('\n') + 1);
     }
     MARQUEE_ASSIGN_OR_RETURN(auto odd, reader_.NextOddLine(UINT64_MAX));
-    if (odd && !WithoutEnd(odd->begin).empty()) return TakeFirstRow(WithoutEnd(odd->begin));
+    if (odd && !Text(odd->begin).empty()) return TakeFirstRow(Text(odd->begin));
     blank_until_ = reader_.byte() + (odd ? odd->bytes : 0);
     return absl::OkStatus();
   }
 
   absl::Status TakeFirstRow(std::string_view line) {
-    absl::StatusOr<RatingFormat> format = DetectRatingFormat(line.substr(0, kRowBytesMax));
-    if (!format.ok()) return Annotate(format.status(), file_->path());
-    parser_.emplace(*format, options_.scale);
-    if (line.size() <= kRowBytesMax && IsRatingHeading(line, *format)) heading_at_ = reader_.byte();
+    absl::StatusOr<bool> heading = lines_.Begin(line);
+    if (!heading.ok()) return Annotate(heading.status(), file_->path());
+    if (*heading) heading_at_ = reader_.byte();
     return absl::OkStatus();
   }
 
-  // The line at the reader's place without its "\r", and without the BOM where it is the file's
-  // first.
-  std::string_view WithoutEnd(std::string_view line) const {
-    if (reader_.byte() == 0 && line.starts_with(kByteOrderMark)) {
-      line.remove_prefix(kByteOrderMark.size());
-    }
-    return WithoutCarriageReturn(line);
+  // The line at the reader's place.
+  std::string_view Text(std::string_view line) const {
+    return WithoutEnd(line, /*is_first=*/reader_.byte() == 0);
   }
 
   absl::Status ReadLines(uint64_t until, size_t rows_max, RowBatch* batch) {
@@ -132,7 +127,7 @@ class PlainRatingFile final : public RatingFile {
   // Takes usual rows and at most one other line; how many lines that is.
   size_t TakeLines(std::string_view lines, size_t lines_max, RowBatch* batch) {
     RatingRowParser::Parsed usual{};
-    if (parser_) usual = parser_->ParseUsualRows(lines, lines_max, &batch->ratings);
+    if (lines_.begun()) usual = lines_.TakeUsual(lines, lines_max, batch);
     reader_.Advance(usual.bytes);
     line_ += usual.rows;
     if (usual.rows == lines_max || usual.bytes == lines.size()) return usual.rows;
@@ -144,41 +139,24 @@ class PlainRatingFile final : public RatingFile {
 
   // `line`, or the begin of it: it has `bytes` bytes, of which `text_bytes` are before its newline.
   void TakeLine(std::string_view line, uint64_t bytes, uint64_t text_bytes, RowBatch* batch) {
-    const uint64_t at = reader_.byte();
-    std::string_view text = WithoutEnd(line);
+    std::string_view text = Text(line);
     ++line_;
-    if (text_bytes > kRowBytesMax) {
-      Reject(text,
-             fmt::format("expected a line of at most {} bytes, found {}", kRowBytesMax, text_bytes),
-             batch);
-    } else if (!text.empty() && at != heading_at_) {
-      RatingRow row;
-      if (parser_->ParseRow(text, &row, &reason_)) {
-        batch->ratings.push_back(row);
-      } else {
-        Reject(text, reason_, batch);
-      }
+    bool is_row = !text.empty() && reader_.byte() != heading_at_;
+    if (is_row || text_bytes > kRowBytesMax) {
+      lines_.Take(line_, text, text_bytes > kRowBytesMax ? text_bytes : text.size(), batch);
     }
     reader_.Advance(bytes);
   }
 
-  void Reject(std::string_view text, std::string reason, RowBatch* batch) {
-    batch->rejected.push_back({line_, CleanText(text, kRowBytesMax), std::move(reason)});
-  }
-
   std::unique_ptr<InputFile> file_;
-  RatingFileOptions options_;
   LineReader reader_;
   InputMarks marks_;
-
-  // Of the first row, as soon as it is whole.
-  std::optional<RatingRowParser> parser_;
+  RatingLines lines_;  // begun as soon as the first row is whole
   std::optional<uint64_t> heading_at_;
   uint64_t blank_until_ = 0;
 
   uint64_t line_ = 0;             // lines before the reader's place
   bool after_open_line_ = false;  // the line before may lack its newline
-  std::string reason_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/crash_point.h"
+#include "base/sqlite/checkpoint.h"
 #include "base/status.h"
 
 namespace marquee::catalogue {
@@ -245,11 +246,8 @@ absl::Status SqliteWriter::WriteState() {
 absl::Status SqliteWriter::MoveLogIntoFile() {
   if (log_pages_ < checkpoint_at_pages_) return absl::OkStatus();
   checkpoint_at_pages_ = log_pages_ + log_pages_max_;
-  int code = sqlite3_wal_checkpoint_v2(database_.handle(), "main", SQLITE_CHECKPOINT_PASSIVE,
-                                       nullptr, nullptr);
-  // Busy: readers still need the log; it is tried again when it has grown.
-  if ((code & 0xff) == SQLITE_BUSY) return absl::OkStatus();
-  return sqlite::StatusOf(code, database_.handle(), database_.path());
+  // Where readers still need the log, it is tried again when it has grown.
+  return sqlite::CheckpointWal(database_, sqlite::CheckpointMode::kPassive).status();
 }
 
 int SqliteWriter::CountLogPages(void* writer, sqlite3*, const char*, int pages) {

@@ -82,10 +82,15 @@ absl::Status SqlitePublisher::Publish(std::span<const NewRecord> records) {
   return absl::OkStatus();
 }
 
-// The writing thread gives up at the deadline, so this ends.
+// A writing thread that falls behind gets help: compressing takes most of the time. It gives up at
+// the deadline, so this ends.
 absl::Status SqlitePublisher::WaitForRoom() {
-  while (queue_bytes_ > kQueueBytesMax && error_.ok()) done_.Wait(mutex_);
-  return error_.ok() ? absl::OkStatus() : TakeError();
+  while (error_.ok()) {
+    if (queue_bytes_ > kQueueBytesMax / 2 && CompressOne(callers_compressor_)) continue;
+    if (queue_bytes_ <= kQueueBytesMax) return absl::OkStatus();
+    done_.Wait(mutex_);
+  }
+  return TakeError();
 }
 
 absl::StatusOr<FlushedThrough> SqlitePublisher::Flush() {
@@ -101,12 +106,8 @@ absl::Status SqlitePublisher::FlushHere() {
   std::vector<CompressedPack> packs;
   for (uint32_t shard = 0; shard < open_.size(); ++shard) {
     if (open_[shard].empty()) continue;
-    CompressedPack pack{.shard = Shard(shard),
-                        .records = open_[shard].records(),
-                        .newest_ms = open_[shard].newest_ms(),
-                        .bytes = {}};
-    open_[shard].Finish(flush_compressor_, &pack.bytes);
-    packs.push_back(std::move(pack));
+    packs.push_back(
+        Compress(Shard(static_cast<uint32_t>(shard)), open_[shard], callers_compressor_));
   }
   open_bytes_ = 0;
   FlushedThrough through;
@@ -126,7 +127,9 @@ absl::Status SqlitePublisher::FlushThere() {
   SealAll();
   flush_waits_ = true;
   work_.Signal();
-  while (!WriterIsIdle() && error_.ok()) done_.Wait(mutex_);
+  while (!WriterIsIdle() && error_.ok()) {
+    if (!CompressOne(callers_compressor_)) done_.Wait(mutex_);
+  }
   flush_waits_ = false;
   return error_.ok() ? absl::OkStatus() : TakeError();
 }
@@ -139,6 +142,7 @@ absl::Status SqlitePublisher::TakeError() {
 void SqlitePublisher::Discard() {
   for (PackEncoder& encoder : open_) encoder.Clear();
   open_bytes_ = 0;
+  for (const auto& queued : queue_) queued->state = QueuedPack::State::kDiscarded;
   queue_.clear();
   queue_bytes_ = 0;
   batch_.clear();
@@ -152,9 +156,13 @@ void SqlitePublisher::Seal(size_t shard) {
     spare_.pop_back();
   }
   std::swap(spare, open_[shard]);
-  open_bytes_ -= spare.raw_bytes();
-  queue_bytes_ += spare.raw_bytes();
-  queue_.push_back({Shard(static_cast<uint32_t>(shard)), std::move(spare)});
+  auto queued = std::make_shared<QueuedPack>();
+  queued->shard = Shard(static_cast<uint32_t>(shard));
+  queued->bytes = spare.raw_bytes();
+  open_bytes_ -= queued->bytes;
+  queue_bytes_ += queued->bytes;
+  queued->encoder = std::move(spare);
+  queue_.push_back(std::move(queued));
   work_.Signal();
 }
 
@@ -164,13 +172,30 @@ void SqlitePublisher::SealAll() {
   }
 }
 
-SqlitePublisher::CompressedPack SqlitePublisher::Compress(SealedPack& sealed,
+bool SqlitePublisher::CompressOne(PackCompressor& compressor) {
+  auto at = std::find_if(queue_.begin(), queue_.end(), [](const auto& queued) {
+    return queued->state == QueuedPack::State::kSealed;
+  });
+  if (at == queue_.end()) return false;
+  std::shared_ptr<QueuedPack> queued = *at;
+  queued->state = QueuedPack::State::kBusy;
+  mutex_.Unlock();
+  CompressedPack pack = Compress(queued->shard, queued->encoder, compressor);
+  mutex_.Lock();
+  if (spare_.size() < kSparesMax) spare_.push_back(std::move(queued->encoder));
+  if (queued->state == QueuedPack::State::kDiscarded) return true;
+  queued->state = QueuedPack::State::kCompressed;
+  queued->pack = std::move(pack);
+  work_.Signal();
+  done_.Signal();
+  return true;
+}
+
+SqlitePublisher::CompressedPack SqlitePublisher::Compress(Shard shard, PackEncoder& encoder,
                                                           PackCompressor& compressor) {
-  CompressedPack pack{.shard = sealed.shard,
-                      .records = sealed.encoder.records(),
-                      .newest_ms = sealed.encoder.newest_ms(),
-                      .bytes = {}};
-  sealed.encoder.Finish(compressor, &pack.bytes);
+  CompressedPack pack{
+      .shard = shard, .records = encoder.records(), .newest_ms = encoder.newest_ms(), .bytes = {}};
+  encoder.Finish(compressor, &pack.bytes);
   pack.bytes.shrink_to_fit();  // the compressor needs more room than it fills
   return pack;
 }
@@ -203,8 +228,11 @@ void SqlitePublisher::Run() {
     // NOLINTNEXTLINE(bugprone-branch-clone): the first branch that is due, in this order.
     if (!error_.ok()) {
       Rest();  // nothing more is sent until the caller knows
+    } else if (!queue_.empty() && queue_.front()->state == QueuedPack::State::kCompressed) {
+      TakeCompressed();
+    } else if (CompressOne(writers_compressor_)) {
     } else if (!queue_.empty()) {
-      CompressOne();
+      work_.Wait(mutex_);  // the caller compresses the last of them
     } else if (BatchIsDue()) {
       CommitBatch();
     } else if (open_bytes_ > 0 && !writing_ && Lingered(open_since_)) {
@@ -227,20 +255,13 @@ bool SqlitePublisher::BatchIsDue() const {
   return send_now_ || flush_waits_ || Lingered(batch_since_);
 }
 
-void SqlitePublisher::CompressOne() {
-  SealedPack sealed = std::move(queue_.front());
+void SqlitePublisher::TakeCompressed() {
+  std::shared_ptr<QueuedPack> queued = std::move(queue_.front());
   queue_.pop_front();
-  size_t raw_bytes = sealed.encoder.raw_bytes();
-  writing_ = true;
-  mutex_.Unlock();
-  CompressedPack pack = Compress(sealed, compressor_);
-  mutex_.Lock();
-  writing_ = false;
-  queue_bytes_ -= std::min(queue_bytes_, raw_bytes);
-  if (spare_.size() < kSparesMax) spare_.push_back(std::move(sealed.encoder));
+  queue_bytes_ -= queued->bytes;
   if (batch_.empty()) batch_since_ = store_.clock.Uptime();
-  batch_bytes_ += pack.bytes.size();
-  batch_.push_back(std::move(pack));
+  batch_bytes_ += queued->pack.bytes.size();
+  batch_.push_back(std::move(queued->pack));
   done_.Signal();
   if (batch_.size() >= kTransactionPacksMax || batch_bytes_ >= kTransactionBytesMax) CommitBatch();
 }

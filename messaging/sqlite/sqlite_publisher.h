@@ -45,15 +45,20 @@ class SqlitePublisher final : public Publisher {
   absl::StatusOr<FlushedThrough> Flush() override;
 
  private:
-  struct SealedPack {
-    Shard shard;
-    PackEncoder encoder;
-  };
   struct CompressedPack {
     Shard shard;
     uint32_t records = 0;
     int64_t newest_ms = 0;
     std::string bytes;
+  };
+  // A pack on its way to the writing thread. Either thread compresses it; the order stays.
+  struct QueuedPack {
+    enum class State { kSealed, kBusy, kCompressed, kDiscarded };
+    State state = State::kSealed;
+    Shard shard;
+    PackEncoder encoder;  // of whoever has made it kBusy
+    CompressedPack pack;  // where kCompressed
+    size_t bytes = 0;     // before it was compressed: its share of queue_bytes_
   };
 
   absl::Status Check(const NewRecord& record) const;
@@ -69,7 +74,7 @@ class SqlitePublisher final : public Publisher {
 
   // Of the writing thread.
   void Run();
-  void CompressOne() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeCompressed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CommitBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CheckpointBeside() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Rest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -80,9 +85,11 @@ class SqlitePublisher final : public Publisher {
   void Seal(size_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SealAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Discard() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The first of the queue that nobody has begun; false where there is none.
+  bool CompressOne(PackCompressor& compressor) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // By whoever has set writing_, without the lock.
   absl::Status Write(std::span<const CompressedPack> packs, FlushedThrough* through);
-  static CompressedPack Compress(SealedPack& sealed, PackCompressor& compressor);
+  static CompressedPack Compress(Shard shard, PackEncoder& encoder, PackCompressor& compressor);
 
   Store& store_;
   const std::shared_ptr<TopicFile> file_;
@@ -104,7 +111,7 @@ class SqlitePublisher final : public Publisher {
   std::vector<PackEncoder> open_ ABSL_GUARDED_BY(mutex_);  // by shard
   size_t open_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Duration open_since_ ABSL_GUARDED_BY(mutex_);
-  std::deque<SealedPack> queue_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<QueuedPack>> queue_ ABSL_GUARDED_BY(mutex_);
   size_t queue_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<PackEncoder> spare_ ABSL_GUARDED_BY(mutex_);
   std::vector<CompressedPack> batch_ ABSL_GUARDED_BY(mutex_);
@@ -113,8 +120,8 @@ class SqlitePublisher final : public Publisher {
 
   // Of whoever has set writing_.
   std::unique_ptr<TopicWriter> writer_;
-  PackCompressor flush_compressor_;  // of the caller's thread
-  PackCompressor compressor_;        // of the writing thread
+  PackCompressor callers_compressor_;
+  PackCompressor writers_compressor_;
   std::unique_ptr<TopicWriter> checkpointer_;
 };
 

@@ -58,8 +58,8 @@ absl::Status SwitchToWal(const Store& store, sqlite::Database& database) {
 }
 
 absl::Status MakeSchema(const Store& store, sqlite::Database& database, const FileKind& kind) {
-  MARQUEE_RETURN_IF_ERROR(
-      database.Execute(fmt::format("PRAGMA page_size={}", store.settings.page_size_bytes)));
+  MARQUEE_RETURN_IF_ERROR(database.Execute(fmt::format(
+      "PRAGMA page_size={}", store.settings.page_size_bytes.value_or(kind.page_size_bytes))));
   MARQUEE_RETURN_IF_ERROR(SwitchToWal(store, database));
   MARQUEE_ASSIGN_OR_RETURN(sqlite::Transaction transaction, sqlite::Transaction::Begin(database));
   // Another process may have made it in the meantime.
@@ -117,7 +117,7 @@ absl::StatusOr<SqliteSettings> SqliteSettings::Parse(
   for (const auto& [name, text] : settings) {
     if (name == "sqlite.page_size_bytes") {
       MARQUEE_ASSIGN_OR_RETURN(parsed.page_size_bytes, ParseInRange(name, text, 512, 65536));
-      if (!std::has_single_bit(static_cast<uint64_t>(parsed.page_size_bytes))) {
+      if (!std::has_single_bit(static_cast<uint64_t>(*parsed.page_size_bytes))) {
         return absl::InvalidArgumentError(
             fmt::format("setting {}: expected a power of two, found {}", name, text));
       }

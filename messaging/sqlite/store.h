@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -27,8 +28,9 @@
 namespace marquee::messaging {
 
 struct SqliteSettings {
-  // sqlite.page_size_bytes: of files that are made from now on; a power of two, 512 .. 65536.
-  int64_t page_size_bytes = 4096;
+  // sqlite.page_size_bytes: of files that are made from now on; a power of two, 512 .. 65536. None:
+  // as the file's kind has it.
+  std::optional<int64_t> page_size_bytes;
   // sqlite.wal_bytes: a WAL of this size is copied into its database.
   int64_t wal_bytes = int64_t{16} << 20;
   // sqlite.tombstone_retention_seconds: how long a deletion stays readable in an entity topic.
@@ -59,12 +61,15 @@ struct Store {
   bool on_system_files() const { return vfs.empty(); }
 };
 
+inline constexpr int64_t kPageBytes = 4096;
+
 // What one kind of our files is.
 struct FileKind {
   const char* noun;  // "topic"
   int64_t application_id;
   int64_t schema_version;
   const char* schema;
+  int64_t page_size_bytes = kPageBytes;  // where no setting says otherwise
 };
 
 enum class IfMissing { kCreate, kFail };

@@ -32,9 +32,11 @@ absl::Status TopicWasDeleted(const std::string& topic) {
 absl::StatusOr<std::string> TopicFile::Make(const Store& store, const TopicSpec& spec) {
   TopicIdentity identity = MakeIdentity();
   std::string file = fmt::format("{}.{}.db", spec.name, identity.substr(0, 8));
+  FileKind kind = kTopicFile;
+  if (spec.kind == TopicKind::kEvent) kind.page_size_bytes = kEventPageBytes;
   MARQUEE_ASSIGN_OR_RETURN(
       sqlite::Database database,
-      OpenStoreFile(store, store.PathOf(file), kTopicFile, IfMissing::kCreate, kQueryCacheBytes));
+      OpenStoreFile(store, store.PathOf(file), kind, IfMissing::kCreate, kQueryCacheBytes));
   MARQUEE_RETURN_IF_ERROR(WriteTopicRow(database, spec, identity));
   return file;
 }
@@ -83,7 +85,16 @@ absl::StatusOr<sqlite::Database> TopicFile::Connect(int64_t cache_bytes) const {
   return database;
 }
 
+void TopicFile::Fail(const absl::Status& why) const {
+  MutexLock lock(failure_mutex_);
+  if (failure_.ok()) failure_ = why;
+}
+
 absl::Status TopicFile::CheckPresent() const {
+  {
+    MutexLock lock(failure_mutex_);
+    MARQUEE_RETURN_IF_ERROR(failure_);
+  }
   if (!store_.on_system_files()) return absl::OkStatus();
   struct stat found {};
   if (stat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_)

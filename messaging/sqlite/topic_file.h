@@ -36,8 +36,11 @@ class TopicFile {
 
   // Another connection. kDataLoss: the path no longer leads to this topic.
   absl::StatusOr<sqlite::Database> Connect(int64_t cache_bytes) const;
-  // Whether the path still leads to the file that was opened (a stat). kFailedPrecondition.
+  // Whether the path still leads to the file that was opened (a stat): kFailedPrecondition. Whether
+  // it may still be written: what Fail was told.
   absl::Status CheckPresent() const;
+  // Nothing more is written to the topic by this process: `why`, kDataLoss.
+  void Fail(const absl::Status& why) const;
   // kFailedPrecondition where the topic was deleted, as a connection sees it.
   absl::Status CheckNotDeleted(TopicStatements& statements) const;
 
@@ -61,6 +64,8 @@ class TopicFile {
   const TopicIdentity identity_;
   dev_t device_ = 0;
   ino_t inode_ = 0;
+  mutable Mutex failure_mutex_;
+  mutable absl::Status failure_ ABSL_GUARDED_BY(failure_mutex_);
   Mutex mutex_;
   sqlite::Database database_ ABSL_GUARDED_BY(mutex_);
   TopicStatements statements_ ABSL_GUARDED_BY(mutex_);

@@ -25,6 +25,9 @@
 namespace marquee::messaging {
 
 extern const FileKind kTopicFile;
+// Of event topics: a full pack has 50 to 100 KB, and each page of it costs the same on its way.
+// Entity topics are written in small pieces, and compacted.
+inline constexpr int64_t kEventPageBytes = 16384;
 
 // The key of a row of `packs`: the shard above, the first offset that the row covers below.
 inline constexpr int kOffsetBits = 50;

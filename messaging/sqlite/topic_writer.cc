@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/crash_point.h"
+#include "base/sqlite/checkpoint.h"
 #include "base/status.h"
 #include "messaging/sqlite/compaction.h"
 
@@ -128,16 +129,12 @@ absl::Status TopicWriter::Compact(States* states) {
 
 absl::Status TopicWriter::CheckpointWal(bool wait_for_readers) {
   sqlite3_busy_timeout(database_.handle(), wait_for_readers ? kCheckpointBusyTimeoutMs : 0);
-  int wal_pages = 0;
-  int copied_pages = 0;
-  int code = sqlite3_wal_checkpoint_v2(
-      database_.handle(), nullptr,
-      wait_for_readers ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &wal_pages,
-      &copied_pages);
-  if (code == SQLITE_BUSY)
-    return absl::OkStatus();  // somebody else is at it, or still reads; next time
-  MARQUEE_RETURN_IF_ERROR(sqlite::StatusOf(code, database_.handle(), database_.path()));
-  if (copied_pages >= wal_pages) wal_pages_ = 0;
+  absl::StatusOr<bool> all =
+      sqlite::CheckpointWal(database_, wait_for_readers ? sqlite::CheckpointMode::kRestart
+                                                        : sqlite::CheckpointMode::kPassive);
+  if (absl::IsDataLoss(all.status())) file_->Fail(all.status());
+  MARQUEE_RETURN_IF_ERROR(all.status());
+  if (*all) wal_pages_ = 0;  // else somebody else is at it, or still reads: next time
   return absl::OkStatus();
 }
 

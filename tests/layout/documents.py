@@ -4,6 +4,7 @@ import pathlib
 import re
 
 OPERATIONS = "docs/operations.md"
+SAID_BY_SQLITE = {"database or disk is full"}
 
 
 def table_names(tree, heading):
@@ -47,6 +48,25 @@ def check_settings(tree):
     yield from compare(table_names(tree, "Settings"), coded, "the setting")
 
 
+def sayings(tree):
+    """What the first cells of OPERATIONS' table of failures quote, and where."""
+    inside = False
+    for number, line in tree.lines(OPERATIONS) if OPERATIONS in tree.paths else []:
+        if line.startswith("## "):
+            inside = line == "## When something fails"
+        if inside and line.startswith("| "):
+            for quoted in re.findall(r'"([^"]+)"', line.split(" | ")[0]):
+                yield number, quoted
+
+
+def check_sayings(tree):
+    """What the page of failures quotes is what the program, or SQLite below it, says."""
+    code = "\n".join(re.sub(r'"\s*"', "", tree.text(path)) for path in tree.cpp() if not path.endswith("_test.cc"))
+    for number, quoted in sayings(tree):
+        if quoted not in code and quoted not in SAID_BY_SQLITE:
+            yield f'{OPERATIONS}:{number}: quotes "{quoted}", which nothing in the code says'
+
+
 def check_page_links(tree):
     """A link to a file of the tree leads to one."""
     folders = {str(parent) for path in tree.paths for parent in pathlib.PurePath(path).parents}
@@ -63,4 +83,4 @@ def check_page_links(tree):
                     yield f"{path}:{number}: links to {target}, which is not there"
 
 
-CHECKS = [check_metrics, check_settings, check_page_links]
+CHECKS = [check_metrics, check_settings, check_sayings, check_page_links]

@@ -132,6 +132,7 @@ class LayoutTest(unittest.TestCase):
         self.expect("cli/planted.cc", 'settings.Add("planted", x, "");\n', "setting planted is not in")
         self.expect(page, lambda was: was.replace("`marquee_unstamped_total`", "`marquee_planted`"), "nowhere in the code")
         self.expect(page, lambda was: was.replace("| `strict` |", "| `planted` |"), "nowhere in the code")
+        self.expect(page, lambda was: was.replace('"the port is in use"', '"the port is planted"'), "nothing in the code says")
         self.expect("README.md", lambda was: was + "[x](docs/planted.md)\n", "links to docs/planted.md")
 
 
