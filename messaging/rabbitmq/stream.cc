@@ -177,7 +177,12 @@ absl::Status Append(Connection& connection, const std::string& stream,
 
 absl::Status MakeStream(Connection& connection, const std::string& stream,
                         const StreamLimits& limits, absl::Duration patience) {
-  MARQUEE_RETURN_IF_ERROR(connection.DeclareStream(stream, limits));
+  // Not declared where it may be there: while a cluster restarts, RabbitMQ (3.10.8) has been seen to
+  // put a new, empty stream in the place of one that it had not recovered yet. Asked whether it is
+  // there, it says then that it cannot tell.
+  absl::Status there = connection.CheckQueue(stream);
+  if (absl::IsNotFound(there)) there = connection.DeclareStream(stream, limits);
+  MARQUEE_RETURN_IF_ERROR(there);
   MARQUEE_ASSIGN_OR_RETURN(
       std::vector<StreamMessage> first,
       LookOnce(connection, stream, {From::Place::kFirst}, 1, absl::ZeroDuration()));
