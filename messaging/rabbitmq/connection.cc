@@ -73,9 +73,8 @@ timeval Timeout(absl::Duration duration) {
 absl::Status FromBroker(int code, std::string_view text, std::string_view what) {
   std::string message = fmt::format("{}: the broker answers: {} ({})", what, text, code);
   // It is there, but not yet after a restart, or its node is away.
-  for (std::string_view passing :
-       {"is down or inaccessible", "does not have a replica on the local node",
-        "does not have a running replica on the local node"}) {
+  for (std::string_view passing : {"is down or inaccessible", "replica on the local node",
+                                   "does not have a running local replica"}) {
     if (text.find(passing) != std::string_view::npos) return absl::UnavailableError(message);
   }
   switch (code) {

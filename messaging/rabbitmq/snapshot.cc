@@ -91,7 +91,7 @@ absl::StatusOr<bool> EpochChange::IsDue() {
 
 absl::StatusOr<bool> EpochChange::RunIfDue() {
   MARQUEE_ASSIGN_OR_RETURN(state_, ReadShardState(connection_, name(), shard_, topic_.identity));
-  // What somebody may have left who crashed at the last step.
+  // Of the epoch before; or somebody who crashed may have left it.
   if (state_.epoch > 0) MARQUEE_RETURN_IF_ERROR(DeleteEpoch(state_.epoch - 1));
   MARQUEE_ASSIGN_OR_RETURN(bool is_due, IsDue());
   if (!is_due) return false;
@@ -101,7 +101,9 @@ absl::StatusOr<bool> EpochChange::RunIfDue() {
   MARQUEE_RETURN_IF_ERROR(Collect());
   MARQUEE_RETURN_IF_ERROR(WriteSnapshot());
   MARQUEE_RETURN_IF_ERROR(WriteShardState(connection_, name(), shard_, topic_.identity, next_));
-  MARQUEE_RETURN_IF_ERROR(DeleteEpoch(state_.epoch));
+  // It stays until the next one comes, for those who are still reading it.
+  MARQUEE_RETURN_IF_ERROR(connection_.Unbind(
+      Changes(state_.epoch), ExchangeOf(name(), topic_.identity), fmt::to_string(shard_.value())));
   return true;
 }
 

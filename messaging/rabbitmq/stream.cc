@@ -177,9 +177,9 @@ absl::Status Append(Connection& connection, const std::string& stream,
 
 absl::Status MakeStream(Connection& connection, const std::string& stream,
                         const StreamLimits& limits, absl::Duration patience) {
-  // Not declared where it may be there: while a cluster restarts, RabbitMQ (3.10.8) has been seen to
-  // put a new, empty stream in the place of one that it had not recovered yet. Asked whether it is
-  // there, it says then that it cannot tell.
+  // Not declared where it may be there: while a cluster restarts, RabbitMQ (3.10.8) has been seen
+  // to put a new, empty stream in the place of one that it had not recovered yet. Asked whether it
+  // is there, it says then that it cannot tell.
   absl::Status there = connection.CheckQueue(stream);
   if (absl::IsNotFound(there)) there = connection.DeclareStream(stream, limits);
   MARQUEE_RETURN_IF_ERROR(there);
