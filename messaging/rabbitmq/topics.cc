@@ -82,6 +82,7 @@ absl::Status Topics::Refresh(Connection& connection) {
   if (last->offset < next_) return absl::OkStatus();
   return ReadFrom(connection, stream, {From::Place::kOffset, next_}, kPatience,
                   [&](StreamMessage message) -> absl::StatusOr<bool> {
+                    mutex_.AssertHeld();
                     MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
                     if (message.offset >= next_) {
                       if (head.kind == Kind::kEntry) log_.Take(PayloadOf(message.body));
