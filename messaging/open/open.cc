@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "messaging/kafka/kafka_broker.h"
 #include "messaging/memory/memory_broker.h"
+#include "messaging/rabbitmq/rabbitmq_broker.h"
 #include "messaging/sqlite/sqlite_broker.h"
 
 namespace marquee::messaging {
@@ -31,10 +32,11 @@ absl::StatusOr<std::unique_ptr<Broker>> OpenBroker(std::string_view url,
   }
   if (colon != std::string_view::npos && (scheme == "kafka" || scheme == "kafkas"))
     return OpenKafkaBroker(url, options, clock);
+  if (colon != std::string_view::npos && (scheme == "amqp" || scheme == "amqps"))
+    return OpenRabbitmqBroker(url, options, clock);
   return absl::InvalidArgumentError(fmt::format(
-      "broker URL: expected sqlite:DIR, kafka://HOST:PORT,…, kafkas://HOST:PORT,… or memory:, "
-      "found "
-      "{}",
+      "broker URL: expected sqlite:DIR, kafka://HOST:PORT,…, kafkas://HOST:PORT,…, "
+      "amqp://USER:PASSWORD@HOST/VHOST, amqps://… or memory:, found {}",
       colon == std::string_view::npos ? "no scheme"
                                       : fmt::format("scheme '{}'", scheme.substr(0, 20))));
 }

@@ -9,8 +9,9 @@
 
 namespace marquee::messaging {
 
-// `sqlite:DIR` (made where it is not there), `kafka://HOST:PORT[,HOST:PORT…]`, the same with
-// `kafkas://` for TLS, or `memory:`. kInvalidArgument: another scheme, with those that are known.
+// `sqlite:DIR` (made where it is not there), `kafka://HOST:PORT[,HOST:PORT…]`,
+// `amqp://USER:PASSWORD@HOST:PORT/VHOST`, the same with `kafkas://` and `amqps://` for TLS, or
+// `memory:`. kInvalidArgument: another scheme, with those that are known.
 // `clock` outlives the broker.
 absl::StatusOr<std::unique_ptr<Broker>> OpenBroker(std::string_view url,
                                                    const BrokerOptions& options, Clock& clock);

@@ -47,8 +47,19 @@ TEST_F(OpenBrokerTest, AnotherSchemeIsRefusedWithThoseThatAreKnown) {
   }
 }
 
+TEST_F(OpenBrokerTest, RabbitmqIsWaitedForUntilTheDeadline) {
+  SystemClock clock;
+  BrokerOptions options;
+  options.deadline = absl::Milliseconds(50);
+  // Nobody listens there.
+  absl::Status status = OpenBroker("amqp://u:secret@127.0.0.1:1/", options, clock).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("127.0.0.1:1"));
+  EXPECT_THAT(std::string(status.message()), Not(HasSubstr("secret")));
+}
+
 TEST_F(OpenBrokerTest, APasswordIsNotShown) {
-  absl::Status status = Open("amqp://user:secret@host:5672/");
+  absl::Status status = Open("amqp://user:secret@host:port/");
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), Not(HasSubstr("secret")));
 }

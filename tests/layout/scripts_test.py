@@ -280,5 +280,50 @@ esac""")
         self.assertEqual(self.kafka("tool", "TopicCommand", "--list", "--nodes"), (0, "tool --list --nodes", ""))
 
 
+class RabbitmqTest(ScriptTest):
+    """Without a broker: the suite of messaging/rabbitmq starts, kills and ends real ones."""
+
+    def rabbitmq(self, *arguments):
+        return self.run_script(self.root / "script/rabbitmq", *arguments)
+
+    def test_EveryVerbIsInTheHelp(self):
+        result = self.rabbitmq("--help")
+        self.assertEqual(result.returncode, 0)
+        for word in ("start", "stop", "wipe", "url", "status", "kill", "restart", "ctl", "--nodes", "--release", "--name",
+                     "--node"):
+            self.assertIn(word, result.stdout)
+
+    def test_WhatItDoesNotKnowIsWrongUsage(self):
+        for arguments in ([], ["begin"], ["start", "--nodes", "2"], ["start", "--release", "3.9"], ["start", "--nodes"],
+                          ["start", "--name", "../x"], ["kill", "--node", "2"], ["stop", "now"]):
+            result = self.rabbitmq(*arguments)
+            self.assertEqual(result.returncode, 2, arguments)
+            self.assertNotEqual(result.stderr, "", arguments)
+
+    def test_ABrokerThatWasNeverStartedHasNoUrl(self):
+        for verb in ("url", "status", "ctl", "kill", "restart"):
+            result = self.rabbitmq(verb)
+            self.assertEqual(result.returncode, 1, verb)
+            self.assertIn("script/rabbitmq start makes one", result.stderr)
+
+    def test_WhatDoesNotRunCanBeStoppedAndWiped(self):
+        for verb in ("stop", "wipe"):
+            self.assertEqual(self.rabbitmq(verb).returncode, 0, verb)
+
+    def test_AProcessThatOnlyHasTheIdOfANodeIsNotEnded(self):
+        folder = self.root / "build/rabbitmq/3.10-1"
+        (folder / "node-1").mkdir(parents=True)
+        (folder / "kind").write_text("3.10 1\n")
+        (folder / "ports").write_text("20001 20002 20003\n")
+        stranger = subprocess.Popen(["sleep", "60"])
+        self.addCleanup(stranger.wait)
+        self.addCleanup(stranger.kill)
+        (folder / "node-1/pid").write_text(f"{stranger.pid} 1\n")
+        self.assertEqual(self.rabbitmq("stop").returncode, 0)
+        self.assertIsNone(stranger.poll())
+        self.assertEqual(self.rabbitmq("wipe").returncode, 0)
+        self.assertFalse(folder.exists())
+
+
 if __name__ == "__main__":
     unittest.main()

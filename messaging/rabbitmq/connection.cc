@@ -1,0 +1,540 @@
+#include "messaging/rabbitmq/connection.h"
+
+#if __has_include(<rabbitmq-c/amqp.h>)
+#include <rabbitmq-c/amqp.h>
+#include <rabbitmq-c/ssl_socket.h>
+#include <rabbitmq-c/tcp_socket.h>
+#else
+#include <amqp.h>
+#include <amqp_ssl_socket.h>
+#include <amqp_tcp_socket.h>
+#endif
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+
+namespace marquee::messaging::rabbitmq {
+namespace {
+
+constexpr int kChannelsMax = 8;
+constexpr int kFrameBytesMax = 131'072;
+constexpr uint8_t kPersistent = 2;
+constexpr Channel kAdministration = 1;  // for all that is neither published nor consumed
+// Once a message has begun to come, its rest comes at once.
+constexpr absl::Duration kContentTimeout = absl::Seconds(30);
+
+amqp_bytes_t Bytes(std::string_view text) { return {text.size(), const_cast<char*>(text.data())}; }
+
+std::string Text(const amqp_bytes_t& bytes) {
+  return {static_cast<const char*>(bytes.bytes), bytes.len};
+}
+
+amqp_table_entry_t TextEntry(const char* key, std::string_view value) {
+  amqp_table_entry_t entry{};
+  entry.key = amqp_cstring_bytes(key);
+  entry.value.kind = AMQP_FIELD_KIND_UTF8;
+  entry.value.value.bytes = Bytes(value);
+  return entry;
+}
+
+amqp_table_entry_t NumberEntry(const char* key, int64_t value) {
+  amqp_table_entry_t entry{};
+  entry.key = amqp_cstring_bytes(key);
+  entry.value.kind = AMQP_FIELD_KIND_I64;
+  entry.value.value.i64 = value;
+  return entry;
+}
+
+amqp_table_entry_t FlagEntry(const char* key) {
+  amqp_table_entry_t entry{};
+  entry.key = amqp_cstring_bytes(key);
+  entry.value.kind = AMQP_FIELD_KIND_BOOLEAN;
+  entry.value.value.boolean = 1;
+  return entry;
+}
+
+amqp_table_t Table(std::vector<amqp_table_entry_t>& entries) {
+  return {static_cast<int>(entries.size()), entries.data()};
+}
+
+timeval Timeout(absl::Duration duration) {
+  return absl::ToTimeval(std::max(duration, absl::ZeroDuration()));
+}
+
+// The broker's own words; the code is that of AMQP 0-9-1 and its extensions.
+absl::Status FromBroker(int code, std::string_view text, std::string_view what) {
+  std::string message = fmt::format("{}: the broker answers: {} ({})", what, text, code);
+  // It is there, but not yet after a restart, or its node is away.
+  for (std::string_view passing : {"is down or inaccessible", "replica on the local node",
+                                   "does not have a running local replica"}) {
+    if (text.find(passing) != std::string_view::npos) return absl::UnavailableError(message);
+  }
+  switch (code) {
+    case AMQP_NOT_FOUND:
+      return absl::NotFoundError(message);
+    case AMQP_RESOURCE_LOCKED:
+      return absl::AbortedError(message);
+    case AMQP_ACCESS_REFUSED:
+    case AMQP_PRECONDITION_FAILED:
+    case AMQP_NOT_ALLOWED:
+    case AMQP_INVALID_PATH:
+      return absl::FailedPreconditionError(message);
+    case AMQP_CONTENT_TOO_LARGE:
+      return absl::InvalidArgumentError(message);
+    case AMQP_RESOURCE_ERROR:
+      return absl::ResourceExhaustedError(message);
+    default:
+      return absl::UnavailableError(message);
+  }
+}
+
+int64_t StreamOffsetOf(const amqp_basic_properties_t& properties) {
+  if ((properties._flags & AMQP_BASIC_HEADERS_FLAG) == 0) return -1;
+  for (int i = 0; i < properties.headers.num_entries; ++i) {
+    const amqp_table_entry_t& entry = properties.headers.entries[i];
+    if (Text(entry.key) != "x-stream-offset") continue;
+    if (entry.value.kind == AMQP_FIELD_KIND_I64) return entry.value.value.i64;
+    if (entry.value.kind == AMQP_FIELD_KIND_I32) return entry.value.value.i32;
+  }
+  return -1;
+}
+
+template <typename Method>
+const Method& Decoded(const amqp_frame_t& frame) {
+  return *static_cast<const Method*>(frame.payload.method.decoded);
+}
+
+}  // namespace
+
+Connection::Connection(std::string node, absl::Duration timeout)
+    : node_(std::move(node)), state_(amqp_new_connection()), timeout_(timeout) {
+  MARQUEE_CHECK(state_ != nullptr);
+}
+
+Connection::~Connection() {
+  if (!broken_ && fd_ >= 0) {
+    timeval tv = Timeout(std::min(timeout_, absl::Seconds(1)));
+    amqp_set_rpc_timeout(state_, &tv);
+    amqp_connection_close(state_, AMQP_REPLY_SUCCESS);
+  }
+  amqp_destroy_connection(state_);
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const Url& url,
+                                                             const Settings& settings,
+                                                             std::string_view purpose, size_t first,
+                                                             absl::Duration timeout) {
+  absl::Status status;
+  for (size_t i = 0; i < url.nodes.size(); ++i) {
+    const Node& node = url.nodes[(first + i) % url.nodes.size()];
+    std::unique_ptr<Connection> connection(
+        new Connection(node.ToString(), timeout / static_cast<int64_t>(url.nodes.size())));
+    status = connection->Connect(url, node, settings, purpose);
+    if (status.ok()) return connection;
+    // What is set up wrongly is so on the other nodes.
+    if (!absl::IsUnavailable(status)) return status;
+  }
+  return status;
+}
+
+absl::Status Connection::Connect(const Url& url, const Node& node, const Settings& settings,
+                                 std::string_view purpose) {
+  socket_ = url.tls ? amqp_ssl_socket_new(state_) : amqp_tcp_socket_new(state_);
+  if (socket_ == nullptr) {
+    broken_ = true;
+    return absl::InternalError("rabbitmq-c gives no socket");
+  }
+  if (url.tls) MARQUEE_RETURN_IF_ERROR(SetUpTls(settings));
+  timeval tv = Timeout(timeout_);
+  int error = amqp_socket_open_noblock(socket_, node.host.c_str(), node.port, &tv);
+  if (error != AMQP_STATUS_OK) return Broken(error, "connecting");
+  fd_ = amqp_socket_get_sockfd(socket_);
+  int on = 1;
+  (void)setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return LogIn(url, settings, purpose);
+}
+
+absl::Status Connection::SetUpTls(const Settings& settings) {
+  broken_ = true;
+  if (!settings.ca_file.empty() &&
+      amqp_ssl_socket_set_cacert(socket_, settings.ca_file.c_str()) != AMQP_STATUS_OK) {
+    return absl::InvalidArgumentError(fmt::format(
+        "setting amqp.ca_file: {} holds no certificate that can be read", settings.ca_file));
+  }
+  if (!settings.certificate_file.empty() &&
+      amqp_ssl_socket_set_key(socket_, settings.certificate_file.c_str(),
+                              settings.key_file.c_str()) != AMQP_STATUS_OK) {
+    return absl::InvalidArgumentError(fmt::format(
+        "settings amqp.certificate_file and amqp.key_file: {} and {} hold no pair that can be used",
+        settings.certificate_file, settings.key_file));
+  }
+  amqp_ssl_socket_set_verify_peer(socket_, 1);
+  amqp_ssl_socket_set_verify_hostname(socket_, 1);
+  broken_ = false;
+  return absl::OkStatus();
+}
+
+absl::Status Connection::LogIn(const Url& url, const Settings& settings, std::string_view purpose) {
+  timeval tv = Timeout(timeout_);
+  amqp_set_handshake_timeout(state_, &tv);
+  amqp_set_rpc_timeout(state_, &tv);
+  std::vector<amqp_table_entry_t> capabilities = {
+      FlagEntry("authentication_failure_close"), FlagEntry("connection.blocked"),
+      FlagEntry("consumer_cancel_notify"), FlagEntry("basic.nack"),
+      FlagEntry("publisher_confirms")};
+  amqp_table_entry_t capability{};
+  capability.key = amqp_cstring_bytes("capabilities");
+  capability.value.kind = AMQP_FIELD_KIND_TABLE;
+  capability.value.value.table = Table(capabilities);
+  std::string name = fmt::format("marquee {}", purpose);
+  std::vector<amqp_table_entry_t> properties = {capability, TextEntry("connection_name", name)};
+  amqp_table_t table = Table(properties);
+  amqp_rpc_reply_t reply =
+      amqp_login_with_properties(state_, url.vhost.c_str(), kChannelsMax, kFrameBytesMax,
+                                 static_cast<int>(settings.heartbeat_seconds), &table,
+                                 AMQP_SASL_METHOD_PLAIN, url.user.c_str(), url.password.c_str());
+  absl::Status status = Answer(0, reply, fmt::format("logging in to vhost {}", url.vhost));
+  if (!status.ok()) broken_ = true;
+  return status;
+}
+
+void Connection::Interrupt() {
+  if (fd_ >= 0) shutdown(fd_, SHUT_RDWR);
+}
+
+absl::Status Connection::Broken(int library_error, std::string_view what) {
+  broken_ = true;
+  std::string message =
+      fmt::format("RabbitMQ at {}: {}: {}", node_, what, amqp_error_string2(library_error));
+  switch (library_error) {
+    case AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED:
+    case AMQP_STATUS_SSL_PEER_VERIFY_FAILED:
+    case AMQP_STATUS_SSL_CONNECTION_FAILED:
+      return absl::FailedPreconditionError(
+          message + "; look at the broker's certificate and at the setting amqp.ca_file");
+    default:
+      return absl::UnavailableError(message);
+  }
+}
+
+void Connection::ChannelIsClosed(Channel channel) {
+  amqp_channel_close_ok_t close_ok{};
+  int error = amqp_send_method(state_, channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &close_ok);
+  if (error != AMQP_STATUS_OK) broken_ = true;
+  open_.erase(channel);
+  confirming_.erase(channel);
+}
+
+absl::Status Connection::Answer(Channel channel, const amqp_rpc_reply_t& reply,
+                                std::string_view what) {
+  amqp_maybe_release_buffers(state_);
+  switch (reply.reply_type) {
+    case AMQP_RESPONSE_NORMAL:
+      return absl::OkStatus();
+    case AMQP_RESPONSE_LIBRARY_EXCEPTION:
+      return Broken(reply.library_error, what);
+    case AMQP_RESPONSE_SERVER_EXCEPTION:
+      break;
+    default:
+      return Broken(AMQP_STATUS_UNEXPECTED_STATE, what);
+  }
+  std::string where = fmt::format("RabbitMQ at {}: {}", node_, what);
+  if (reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
+    const auto& close = *static_cast<const amqp_channel_close_t*>(reply.reply.decoded);
+    absl::Status status = FromBroker(close.reply_code, Text(close.reply_text), where);
+    ChannelIsClosed(channel);
+    return status;
+  }
+  broken_ = true;
+  if (reply.reply.id != AMQP_CONNECTION_CLOSE_METHOD) return absl::UnavailableError(where);
+  const auto& close = *static_cast<const amqp_connection_close_t*>(reply.reply.decoded);
+  return FromBroker(close.reply_code, Text(close.reply_text), where);
+}
+
+absl::Status Connection::Prepare(Channel channel) {
+  if (broken_) return absl::UnavailableError(fmt::format("RabbitMQ at {}: broken", node_));
+  timeval tv = Timeout(timeout_);
+  amqp_set_rpc_timeout(state_, &tv);
+  if (open_.contains(channel)) return absl::OkStatus();
+  amqp_channel_open(state_, channel);
+  MARQUEE_RETURN_IF_ERROR(Answer(channel, amqp_get_rpc_reply(state_), "opening a channel"));
+  open_.insert(channel);
+  return absl::OkStatus();
+}
+
+absl::Status Connection::DeclareStream(const std::string& name, const StreamLimits& limits) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(kAdministration));
+  std::vector<amqp_table_entry_t> arguments = {
+      TextEntry("x-queue-type", "stream"),
+      NumberEntry("x-stream-max-segment-size-bytes", limits.segment_bytes)};
+  std::string max_age;
+  if (limits.max_age != absl::InfiniteDuration()) {
+    max_age = fmt::format("{}s", std::max<int64_t>(1, absl::ToInt64Seconds(limits.max_age)));
+    arguments.push_back(TextEntry("x-max-age", max_age));
+  }
+  if (limits.max_bytes > 0) {
+    arguments.push_back(NumberEntry("x-max-length-bytes", limits.max_bytes));
+  }
+  amqp_queue_declare(state_, kAdministration, Bytes(name), /*passive=*/0, /*durable=*/1,
+                     /*exclusive=*/0, /*auto_delete=*/0, Table(arguments));
+  return Answer(kAdministration, amqp_get_rpc_reply(state_), "declaring the stream " + name);
+}
+
+absl::Status Connection::DeclareExclusive(const std::string& name) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(kAdministration));
+  amqp_queue_declare(state_, kAdministration, Bytes(name), /*passive=*/0, /*durable=*/0,
+                     /*exclusive=*/1, /*auto_delete=*/0, amqp_empty_table);
+  return Answer(kAdministration, amqp_get_rpc_reply(state_), "declaring the queue " + name);
+}
+
+absl::Status Connection::CheckQueue(const std::string& name) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(kAdministration));
+  amqp_queue_declare(state_, kAdministration, Bytes(name), /*passive=*/1, 0, 0, 0,
+                     amqp_empty_table);
+  return Answer(kAdministration, amqp_get_rpc_reply(state_), "looking for the queue " + name);
+}
+
+absl::Status Connection::DeleteQueue(const std::string& name) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(kAdministration));
+  amqp_queue_delete(state_, kAdministration, Bytes(name), 0, 0);
+  return Answer(kAdministration, amqp_get_rpc_reply(state_), "deleting the queue " + name);
+}
+
+absl::Status Connection::DeclareExchange(const std::string& name) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(kAdministration));
+  amqp_exchange_declare(state_, kAdministration, Bytes(name), amqp_cstring_bytes("direct"), 0,
+                        /*durable=*/1, 0, 0, amqp_empty_table);
+  return Answer(kAdministration, amqp_get_rpc_reply(state_), "declaring the exchange " + name);
+}
+
+absl::Status Connection::DeleteExchange(const std::string& name) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(kAdministration));
+  amqp_exchange_delete(state_, kAdministration, Bytes(name), 0);
+  return Answer(kAdministration, amqp_get_rpc_reply(state_), "deleting the exchange " + name);
+}
+
+absl::Status Connection::Bind(const std::string& queue, const std::string& exchange,
+                              const std::string& key) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(kAdministration));
+  amqp_queue_bind(state_, kAdministration, Bytes(queue), Bytes(exchange), Bytes(key),
+                  amqp_empty_table);
+  return Answer(kAdministration, amqp_get_rpc_reply(state_), "binding the queue " + queue);
+}
+
+absl::Status Connection::Unbind(const std::string& queue, const std::string& exchange,
+                                const std::string& key) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(kAdministration));
+  amqp_queue_unbind(state_, kAdministration, Bytes(queue), Bytes(exchange), Bytes(key),
+                    amqp_empty_table);
+  return Answer(kAdministration, amqp_get_rpc_reply(state_), "unbinding the queue " + queue);
+}
+
+absl::Status Connection::SelectConfirms(Channel channel) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(channel));
+  amqp_confirm_select(state_, channel);
+  MARQUEE_RETURN_IF_ERROR(
+      Answer(channel, amqp_get_rpc_reply(state_), "asking for publisher confirms"));
+  confirming_[channel] = Confirms();
+  return absl::OkStatus();
+}
+
+absl::Status Connection::Publish(Channel channel, const std::string& exchange,
+                                 const std::string& key, std::string_view body) {
+  auto confirms = confirming_.find(channel);
+  if (broken_ || confirms == confirming_.end()) {
+    return absl::UnavailableError(fmt::format("RabbitMQ at {}: the channel is closed", node_));
+  }
+  amqp_basic_properties_t properties{};
+  properties._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_CONTENT_TYPE_FLAG;
+  properties.delivery_mode = kPersistent;
+  properties.content_type = amqp_cstring_bytes("application/vnd.marquee.pack");
+  int error = amqp_basic_publish(state_, channel, Bytes(exchange), Bytes(key), /*mandatory=*/1,
+                                 /*immediate=*/0, &properties, Bytes(body));
+  if (error != AMQP_STATUS_OK) return Broken(error, "publishing");
+  ++confirms->second.published;
+  return absl::OkStatus();
+}
+
+uint64_t Connection::published(Channel channel) const {
+  auto confirms = confirming_.find(channel);
+  return confirms == confirming_.end() ? 0 : confirms->second.published;
+}
+
+bool Connection::has_unconfirmed(Channel channel) const {
+  auto confirms = confirming_.find(channel);
+  return confirms != confirming_.end() && confirms->second.confirmed < confirms->second.published;
+}
+
+absl::Status Connection::Consume(Channel channel, const std::string& stream,
+                                 const std::string& consumer, const From& from,
+                                 int prefetch_messages) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(channel));
+  amqp_basic_qos(state_, channel, 0, static_cast<uint16_t>(prefetch_messages), /*global=*/0);
+  MARQUEE_RETURN_IF_ERROR(Answer(channel, amqp_get_rpc_reply(state_), "setting the prefetch"));
+  std::vector<amqp_table_entry_t> arguments;
+  switch (from.place) {
+    case From::Place::kFirst:
+      arguments.push_back(TextEntry("x-stream-offset", "first"));
+      break;
+    case From::Place::kLast:
+      arguments.push_back(TextEntry("x-stream-offset", "last"));
+      break;
+    case From::Place::kNext:
+      arguments.push_back(TextEntry("x-stream-offset", "next"));
+      break;
+    case From::Place::kOffset:
+      arguments.push_back(NumberEntry("x-stream-offset", from.offset));
+      break;
+  }
+  amqp_basic_consume(state_, channel, Bytes(stream), Bytes(consumer), 0, /*no_ack=*/0, 0,
+                     Table(arguments));
+  return Answer(channel, amqp_get_rpc_reply(state_), "reading the stream " + stream);
+}
+
+absl::Status Connection::Cancel(Channel channel, const std::string& consumer) {
+  if (!broken_ && !open_.contains(channel)) return absl::OkStatus();
+  MARQUEE_RETURN_IF_ERROR(Prepare(channel));
+  amqp_basic_cancel(state_, channel, Bytes(consumer));
+  return Answer(channel, amqp_get_rpc_reply(state_), "ending a consumer");
+}
+
+absl::Status Connection::Acknowledge(Channel channel, uint64_t tag, bool multiple) {
+  if (!broken_ && !open_.contains(channel)) return absl::OkStatus();
+  MARQUEE_RETURN_IF_ERROR(Prepare(channel));
+  int error = amqp_basic_ack(state_, channel, tag, multiple ? 1 : 0);
+  return error == AMQP_STATUS_OK ? absl::OkStatus() : Broken(error, "acknowledging");
+}
+
+absl::Status Connection::CloseChannel(Channel channel) {
+  if (broken_ || !open_.contains(channel)) return absl::OkStatus();
+  MARQUEE_RETURN_IF_ERROR(Prepare(channel));
+  amqp_rpc_reply_t reply = amqp_channel_close(state_, channel, AMQP_REPLY_SUCCESS);
+  open_.erase(channel);
+  confirming_.erase(channel);
+  return Answer(channel, reply, "closing a channel");
+}
+
+absl::Status Connection::NextFrame(absl::Duration timeout, amqp_frame_t* frame, bool* any) {
+  timeval tv = Timeout(timeout);
+  int error = amqp_simple_wait_frame_noblock(state_, frame, &tv);
+  *any = error == AMQP_STATUS_OK;
+  if (error == AMQP_STATUS_OK || error == AMQP_STATUS_TIMEOUT) return absl::OkStatus();
+  return Broken(error, "waiting for the broker");
+}
+
+absl::Status Connection::ReadContent(Event* event) {
+  amqp_frame_t frame;
+  bool any = false;
+  MARQUEE_RETURN_IF_ERROR(NextFrame(kContentTimeout, &frame, &any));
+  if (!any || frame.frame_type != AMQP_FRAME_HEADER || frame.channel != event->channel) {
+    return Broken(any ? AMQP_STATUS_BAD_AMQP_DATA : AMQP_STATUS_TIMEOUT, "reading a message");
+  }
+  event->stream_offset = StreamOffsetOf(
+      *static_cast<const amqp_basic_properties_t*>(frame.payload.properties.decoded));
+  size_t size = frame.payload.properties.body_size;
+  event->body.reserve(size);
+  while (event->body.size() < size) {
+    MARQUEE_RETURN_IF_ERROR(NextFrame(kContentTimeout, &frame, &any));
+    if (!any || frame.frame_type != AMQP_FRAME_BODY || frame.channel != event->channel) {
+      return Broken(any ? AMQP_STATUS_BAD_AMQP_DATA : AMQP_STATUS_TIMEOUT, "reading a message");
+    }
+    const amqp_bytes_t& part = frame.payload.body_fragment;
+    event->body.append(static_cast<const char*>(part.bytes), part.len);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Connection::Take(const amqp_frame_t& frame, Event* event) {
+  event->channel = frame.channel;
+  switch (frame.payload.method.id) {
+    case AMQP_BASIC_DELIVER_METHOD: {
+      const auto& deliver = Decoded<amqp_basic_deliver_t>(frame);
+      event->kind = Event::Kind::kDelivery;
+      event->tag = deliver.delivery_tag;
+      event->consumer = Text(deliver.consumer_tag);
+      return ReadContent(event);
+    }
+    case AMQP_BASIC_RETURN_METHOD:
+      event->kind = Event::Kind::kReturned;
+      event->text = Text(Decoded<amqp_basic_return_t>(frame).reply_text);
+      return ReadContent(event);
+    case AMQP_BASIC_ACK_METHOD:
+      event->kind = Event::Kind::kConfirmed;
+      event->tag = Decoded<amqp_basic_ack_t>(frame).delivery_tag;
+      if (auto confirms = confirming_.find(frame.channel); confirms != confirming_.end()) {
+        confirms->second.confirmed = std::max(confirms->second.confirmed, event->tag);
+      }
+      event->multiple = Decoded<amqp_basic_ack_t>(frame).multiple != 0;
+      return absl::OkStatus();
+    case AMQP_BASIC_NACK_METHOD:
+      event->kind = Event::Kind::kRefused;
+      event->tag = Decoded<amqp_basic_nack_t>(frame).delivery_tag;
+      event->multiple = Decoded<amqp_basic_nack_t>(frame).multiple != 0;
+      return absl::OkStatus();
+    case AMQP_BASIC_CANCEL_METHOD:
+      event->kind = Event::Kind::kCancelled;
+      event->consumer = Text(Decoded<amqp_basic_cancel_t>(frame).consumer_tag);
+      return absl::OkStatus();
+    case AMQP_CONNECTION_BLOCKED_METHOD:
+      blocked_ = Text(Decoded<amqp_connection_blocked_t>(frame).reason);
+      if (blocked_.empty()) blocked_ = "no reason given";
+      return absl::OkStatus();
+    case AMQP_CONNECTION_UNBLOCKED_METHOD:
+      blocked_.clear();
+      return absl::OkStatus();
+    case AMQP_CHANNEL_CLOSE_METHOD:
+      event->kind = Event::Kind::kChannelClosed;
+      event->text = Text(Decoded<amqp_channel_close_t>(frame).reply_text);
+      ChannelIsClosed(frame.channel);
+      return absl::OkStatus();
+    case AMQP_CONNECTION_CLOSE_METHOD: {
+      const auto& close = Decoded<amqp_connection_close_t>(frame);
+      broken_ = true;
+      return FromBroker(close.reply_code, Text(close.reply_text),
+                        fmt::format("RabbitMQ at {} closed the connection", node_));
+    }
+    default:
+      return absl::OkStatus();
+  }
+}
+
+absl::StatusOr<Event> Connection::NextEvent(absl::Duration timeout) {
+  if (broken_) return absl::UnavailableError(fmt::format("RabbitMQ at {}: broken", node_));
+  Event event;
+  amqp_frame_t frame;
+  bool any = false;
+  amqp_maybe_release_buffers(state_);
+  MARQUEE_RETURN_IF_ERROR(NextFrame(timeout, &frame, &any));
+  if (!any || frame.frame_type != AMQP_FRAME_METHOD) return event;
+  event.kind = Event::Kind::kOther;
+  MARQUEE_RETURN_IF_ERROR(Take(frame, &event));
+  return event;
+}
+
+absl::StatusOr<Event> Connection::Wait(absl::Duration timeout) {
+  if (kept_.empty()) return NextEvent(timeout);
+  Event event = std::move(kept_.front());
+  kept_.pop_front();
+  return event;
+}
+
+absl::StatusOr<Event> Connection::WaitOn(Channel channel, absl::Duration timeout) {
+  SystemClock clock;
+  absl::Duration until = clock.Uptime() + timeout;
+  while (true) {
+    absl::Duration left = timeout == absl::ZeroDuration() ? timeout : until - clock.Uptime();
+    MARQUEE_ASSIGN_OR_RETURN(Event event, NextEvent(left));
+    if (event.kind == Event::Kind::kNone || event.channel == channel) return event;
+    if (event.channel != 0) kept_.push_back(std::move(event));
+  }
+}
+
+}  // namespace marquee::messaging::rabbitmq

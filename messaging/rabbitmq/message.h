@@ -1,0 +1,75 @@
+// What a message of ours is, in every stream: a head of 24 bytes, then what its kind says. And what
+// streams, exchanges and queues are called. Values and pure functions.
+//
+// Little-endian, version 1:
+//   0  "MQR1"
+//   4  u8   kind, then three zero bytes
+//   8  u64  the publisher's nonce
+//  16  u64  sequence: with the nonce it names what was published; a repeat has the same
+//  24  pack: a pack of messaging/pack.h; the other kinds: text, or nothing
+#ifndef MARQUEE_MESSAGING_RABBITMQ_MESSAGE_H_
+#define MARQUEE_MESSAGING_RABBITMQ_MESSAGE_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "messaging/record.h"
+
+namespace marquee::messaging::rabbitmq {
+
+enum class Kind : uint8_t {
+  kPack = 1,         // records
+  kAnchor = 2,       // the first message of every stream
+  kNext = 3,         // the messages that follow go to the next epoch's stream as well
+  kCut = 4,          // what follows is in the next epoch's stream alone
+  kSnapshotEnd = 5,  // the snapshot before it is whole; its text says of how much
+  kEntry = 6,        // of a log of ours (topics, group, state): text
+};
+
+inline constexpr size_t kHeadBytes = 24;
+// A shard's offset is a stream's offset and, in these low bits, an index in a pack.
+inline constexpr int kIndexBits = 16;
+inline constexpr uint32_t kPackRecordsMax = (1u << kIndexBits) - 1;
+
+struct Head {
+  Kind kind = Kind::kPack;
+  uint64_t nonce = 0;
+  uint64_t sequence = 0;
+
+  friend bool operator==(const Head&, const Head&) = default;
+};
+
+// Appends the 24 bytes.
+void AppendHead(const Head& head, std::string* out);
+std::string MakeMessage(const Head& head, std::string_view text);
+// kDataLoss: not a message of ours, or of a later version.
+absl::StatusOr<Head> ReadHead(std::string_view message);
+inline std::string_view PayloadOf(std::string_view message) { return message.substr(kHeadBytes); }
+
+// `base`: the shard's offset of the stream's first message.
+inline Offset ToOffset(int64_t base, int64_t stream_offset) {
+  return Offset(base + (stream_offset << kIndexBits));
+}
+// The stream's offset that holds `offset`. REQUIRES: offset >= base.
+inline int64_t ToStreamOffset(int64_t base, Offset offset) {
+  return (offset.value() - base) >> kIndexBits;
+}
+
+inline constexpr std::string_view kTopicsStream = "marquee.topics";
+
+std::string ExchangeOf(std::string_view topic, std::string_view identity);
+std::string EventStreamOf(std::string_view topic, Shard shard, std::string_view identity);
+std::string StateStreamOf(std::string_view topic, Shard shard, std::string_view identity);
+std::string EpochStreamOf(std::string_view topic, Shard shard, std::string_view identity,
+                          uint64_t epoch);
+std::string SnapshotStreamOf(std::string_view topic, Shard shard, std::string_view identity,
+                             uint64_t epoch);
+std::string LockOf(std::string_view topic, Shard shard, std::string_view identity);
+std::string GroupStreamOf(std::string_view group);
+std::string PresenceOf(std::string_view member_id);
+
+}  // namespace marquee::messaging::rabbitmq
+
+#endif  // MARQUEE_MESSAGING_RABBITMQ_MESSAGE_H_

@@ -1,0 +1,150 @@
+// Publishes to a topic. Publish copies records into a pack for each shard; a thread compresses full
+// ones, sends them with a window of confirms, and keeps what is not confirmed, to send it again in
+// order after a nack or on another connection.
+//
+// What the former connection sent cannot follow what a new one sends: the new one first declares an
+// exclusive queue that the broker refuses it while the former lives.
+//
+// Memory: kQueueBytesMax of open and sealed packs, and the window's packs as they are sent.
+// Threads: the caller's, one at a time, and one of its own. What both touch is guarded.
+#ifndef MARQUEE_MESSAGING_RABBITMQ_PUBLISHER_H_
+#define MARQUEE_MESSAGING_RABBITMQ_PUBLISHER_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/mutex.h"
+#include "messaging/broker.h"
+#include "messaging/pack.h"
+#include "messaging/rabbitmq/connection.h"
+#include "messaging/rabbitmq/message.h"
+#include "messaging/rabbitmq/session.h"
+#include "messaging/rabbitmq/topics.h"
+
+namespace marquee::messaging::rabbitmq {
+
+inline constexpr size_t kQueueBytesMax = size_t{8} << 20;
+
+// Told that a shard of an entity topic may hold enough changes for a new epoch.
+using ChangesSeen = std::function<void(const Topic& topic, Shard shard)>;
+
+class RabbitmqPublisher final : public Publisher {
+ public:
+  RabbitmqPublisher(World& world, Topics& topics, Topic topic, ChangesSeen changes_seen);
+  // What was not flushed may not be stored.
+  ~RabbitmqPublisher() override;
+
+  absl::Status Publish(std::span<const NewRecord> records) override;
+  absl::StatusOr<FlushedThrough> Flush() override;
+
+ private:
+  struct Sealed {
+    Shard shard;
+    PackEncoder encoder;
+  };
+  struct Sent {
+    Shard shard;
+    uint64_t sequence = 0;
+    uint64_t tag = 0;  // on the present connection; 0: not sent on it
+    bool confirmed = false;
+    std::string body;
+  };
+  // What this publisher knows of a shard that it has published to. Of the thread alone.
+  struct ShardTail {
+    uint64_t sequence = 0;  // of the last message
+    bool known = false;     // the rest holds
+    Offset hint;            // right after the last that was looked for
+    bool flushed = false;
+    bool repeated = false;  // something was sent twice since it was looked for
+    // Of an entity topic: the epoch that was seen last, and the records since its changes were
+    // spoken of.
+    uint64_t epoch = 0;
+    int64_t unspoken = -1;  // -1: never
+  };
+
+  // Of the caller's thread.
+  absl::Status WaitUntil(const std::function<bool()>& done, std::string_view what)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status TakeError() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Wake();
+
+  // Of the thread.
+  void Run();
+  absl::Status Work();
+  absl::Status Connect();
+  absl::Status Fence();
+  void ForgetSent();
+  void DropConnection() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Fail(const absl::Status& status);
+  void Trouble(const absl::Status& status);
+  absl::Status TakeEvents();
+  absl::Status TakeEvent(const Event& event);
+  void Confirm(uint64_t tag, bool multiple);
+  std::optional<Sealed> NextSealed();
+  absl::Status SendMore();
+  absl::Status SendAgain();
+  absl::Status LearnTail(Shard shard, ShardTail* tail);
+  absl::Status WhyGone(std::string_view text);
+  absl::Status Gone(const absl::Status& status);
+  absl::Status FinishFlush();
+  absl::Status FindTail(Shard shard, ShardTail* tail);
+  bool HasWork();
+  bool Lingered() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Rest();
+
+  void Seal(size_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SealAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DiscardUnsent() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  World& world_;
+  Topics& topics_;
+  const Topic topic_;
+  const ChangesSeen changes_seen_;
+  const std::string exchange_;
+  const uint64_t nonce_;
+  const int wake_;  // an eventfd
+  std::thread thread_;
+
+  Mutex mutex_;
+  CondVar done_;
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  bool flush_waits_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;  // the thread has
+  bool drop_ ABSL_GUARDED_BY(mutex_) = false;   // the thread is to forget all that was sent
+  absl::Status error_ ABSL_GUARDED_BY(mutex_);  // not told yet
+  std::string trouble_ ABSL_GUARDED_BY(mutex_);
+  FlushedThrough through_ ABSL_GUARDED_BY(mutex_);
+  std::vector<PackEncoder> open_ ABSL_GUARDED_BY(mutex_);  // by shard
+  size_t open_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Duration open_since_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Sealed> queue_ ABSL_GUARDED_BY(mutex_);
+  size_t queue_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  // To interrupt what its thread waits for.
+  std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
+
+  // Of the thread.
+  std::shared_ptr<Connection> mine_;
+  bool fenced_ = false;
+  std::deque<Sent> sent_;  // in order; not confirmed
+  std::map<Shard, ShardTail> tails_;
+  std::set<Shard> touched_;  // published to since their tails were found
+  uint64_t sequence_ = 0;
+  PackCompressor compressor_;
+  absl::Duration connect_at_ = -absl::InfiniteDuration();
+  Backoff backoff_;
+};
+
+}  // namespace marquee::messaging::rabbitmq
+
+#endif  // MARQUEE_MESSAGING_RABBITMQ_PUBLISHER_H_

@@ -1,0 +1,84 @@
+#include "messaging/rabbitmq/shard_state.h"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "base/status.h"
+#include "messaging/rabbitmq/message.h"
+#include "messaging/rabbitmq/stream.h"
+
+namespace marquee::messaging::rabbitmq {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Seconds(10);
+// Each entry says all, so retention may drop those before the last segment.
+constexpr int64_t kStateSegmentBytes = 1 << 20;
+constexpr int64_t kStateBytesMax = 2 << 20;
+
+}  // namespace
+
+std::string ShardState::ToText() const {
+  return fmt::format("state\t{}\t{}\t{}\t{}\t{}\t{}", epoch, base, begin.value(), floor.value(),
+                     keys, next_begun ? 1 : 0);
+}
+
+absl::StatusOr<ShardState> ShardState::FromText(std::string_view text) {
+  std::vector<std::string> words =
+      absl::StrSplit(absl::string_view(text.data(), text.size()), '\t');
+  ShardState state;
+  int64_t begin = 0, floor = 0;
+  int begun = 0;
+  if (words.size() != 7 || words[0] != "state" || !absl::SimpleAtoi(words[1], &state.epoch) ||
+      !absl::SimpleAtoi(words[2], &state.base) || !absl::SimpleAtoi(words[3], &begin) ||
+      !absl::SimpleAtoi(words[4], &floor) || !absl::SimpleAtoi(words[5], &state.keys) ||
+      !absl::SimpleAtoi(words[6], &begun)) {
+    return absl::DataLossError(
+        "expected the state of an entity topic's shard, version 1, found something else; a later "
+        "version may have written it");
+  }
+  state.begin = Offset(begin);
+  state.floor = Offset(floor);
+  state.next_begun = begun != 0;
+  return state;
+}
+
+absl::Status MakeShardState(Connection& connection, std::string_view topic, Shard shard,
+                            std::string_view identity) {
+  std::string stream = StateStreamOf(topic, shard, identity);
+  MARQUEE_RETURN_IF_ERROR(connection.DeclareStream(
+      stream, {.segment_bytes = kStateSegmentBytes, .max_bytes = kStateBytesMax}));
+  return WriteShardState(connection, topic, shard, identity, ShardState());
+}
+
+absl::StatusOr<ShardState> ReadShardState(Connection& connection, std::string_view topic,
+                                          Shard shard, std::string_view identity) {
+  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last,
+                           ReadLast(connection, StateStreamOf(topic, shard, identity)));
+  MARQUEE_RETURN_IF_ERROR(ReadHead(last.body).status());
+  return ShardState::FromText(PayloadOf(last.body));
+}
+
+absl::Status WriteShardState(Connection& connection, std::string_view topic, Shard shard,
+                             std::string_view identity, const ShardState& state) {
+  return Append(connection, StateStreamOf(topic, shard, identity),
+                {MakeMessage({.kind = Kind::kEntry}, state.ToText())}, kPatience);
+}
+
+absl::Status DeleteShardStreams(Connection& connection, std::string_view topic, Shard shard,
+                                std::string_view identity) {
+  absl::StatusOr<ShardState> state = ReadShardState(connection, topic, shard, identity);
+  if (absl::IsNotFound(state.status())) return absl::OkStatus();
+  MARQUEE_RETURN_IF_ERROR(state.status());
+  uint64_t first = state->epoch == 0 ? 0 : state->epoch - 1;
+  for (uint64_t epoch = first; epoch <= state->epoch + 1; ++epoch) {
+    MARQUEE_RETURN_IF_ERROR(connection.DeleteQueue(EpochStreamOf(topic, shard, identity, epoch)));
+    MARQUEE_RETURN_IF_ERROR(
+        connection.DeleteQueue(SnapshotStreamOf(topic, shard, identity, epoch)));
+  }
+  return connection.DeleteQueue(StateStreamOf(topic, shard, identity));
+}
+
+}  // namespace marquee::messaging::rabbitmq

@@ -1,0 +1,333 @@
+#include "messaging/rabbitmq/snapshot.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "messaging/pack.h"
+#include "messaging/rabbitmq/message.h"
+#include "messaging/rabbitmq/shard_state.h"
+#include "messaging/rabbitmq/shard_view.h"
+#include "messaging/rabbitmq/stream.h"
+
+namespace marquee::messaging::rabbitmq {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Seconds(10);
+// Within this time all nodes route by a new binding.
+constexpr absl::Duration kBindingSettles = absl::Milliseconds(200);
+constexpr absl::Duration kDeletionsKept = absl::Hours(24);
+constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
+constexpr absl::Duration kLookInterval = absl::Milliseconds(100);
+constexpr absl::Duration kFailedInterval = absl::Seconds(2);
+
+// One change of epoch, under the shard's lock.
+class EpochChange {
+ public:
+  EpochChange(Connection& connection, World& world, const Topic& topic, Shard shard, Tally* tally)
+      : connection_(connection), world_(world), topic_(topic), shard_(shard), tally_(*tally) {}
+
+  absl::StatusOr<bool> RunIfDue();
+
+ private:
+  const std::string& name() const { return topic_.spec.name; }
+  std::string Changes(uint64_t epoch) const {
+    return EpochStreamOf(name(), shard_, topic_.identity, epoch);
+  }
+  std::string Snapshot(uint64_t epoch) const {
+    return SnapshotStreamOf(name(), shard_, topic_.identity, epoch);
+  }
+  absl::StatusOr<bool> IsDue();
+  absl::Status DeleteEpoch(uint64_t epoch);
+  absl::Status OpenNext();
+  absl::Status Cut();
+  absl::Status Collect();
+  absl::Status WriteSnapshot();
+  absl::Status ReadBack(const std::vector<std::string>& written);
+
+  Connection& connection_;
+  World& world_;
+  const Topic& topic_;
+  const Shard shard_;
+  Tally& tally_;
+  ShardState state_;
+  ShardState next_;
+  Newest newest_;
+  std::set<MessageId> covered_;
+};
+
+absl::Status EpochChange::DeleteEpoch(uint64_t epoch) {
+  MARQUEE_RETURN_IF_ERROR(connection_.DeleteQueue(Changes(epoch)));
+  return connection_.DeleteQueue(Snapshot(epoch));
+}
+
+absl::StatusOr<bool> EpochChange::IsDue() {
+  if (state_.next_begun) return true;
+  if (tally_.epoch != state_.epoch) tally_ = {.epoch = state_.epoch};
+  std::string changes = Changes(state_.epoch);
+  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection_, changes));
+  if (last.offset >= tally_.next) {
+    PackDecoder decoder;
+    absl::Status counted =
+        ReadFrom(connection_, changes, {From::Place::kOffset, tally_.next}, kPatience,
+                 [&](StreamMessage message) -> absl::StatusOr<bool> {
+                   if (message.offset < tally_.next) return true;
+                   MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+                   if (head.kind == Kind::kPack) {
+                     decoder.Clear();
+                     MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(message.body), Offset(0)));
+                     tally_.records += static_cast<int64_t>(decoder.records().size());
+                   }
+                   tally_.next = message.offset + 1;
+                   return message.offset < last.offset;
+                 });
+    MARQUEE_RETURN_IF_ERROR(counted);
+  }
+  return tally_.records >= std::max(world_.settings.snapshot_records, 2 * state_.keys);
+}
+
+absl::StatusOr<bool> EpochChange::RunIfDue() {
+  MARQUEE_ASSIGN_OR_RETURN(state_, ReadShardState(connection_, name(), shard_, topic_.identity));
+  // Of the epoch before; or somebody who crashed may have left it.
+  if (state_.epoch > 0) MARQUEE_RETURN_IF_ERROR(DeleteEpoch(state_.epoch - 1));
+  MARQUEE_ASSIGN_OR_RETURN(bool is_due, IsDue());
+  if (!is_due) return false;
+  next_ = {.epoch = state_.epoch + 1};
+  MARQUEE_RETURN_IF_ERROR(OpenNext());
+  MARQUEE_RETURN_IF_ERROR(Cut());
+  MARQUEE_RETURN_IF_ERROR(Collect());
+  MARQUEE_RETURN_IF_ERROR(WriteSnapshot());
+  MARQUEE_RETURN_IF_ERROR(WriteShardState(connection_, name(), shard_, topic_.identity, next_));
+  // It stays until the next one comes, for those who are still reading it.
+  MARQUEE_RETURN_IF_ERROR(connection_.Unbind(
+      Changes(state_.epoch), ExchangeOf(name(), topic_.identity), fmt::to_string(shard_.value())));
+  return true;
+}
+
+absl::Status EpochChange::OpenNext() {
+  if (!state_.next_begun) {
+    state_.next_begun = true;
+    MARQUEE_RETURN_IF_ERROR(WriteShardState(connection_, name(), shard_, topic_.identity, state_));
+  }
+  StreamLimits limits{.segment_bytes = world_.settings.segment_bytes};
+  MARQUEE_RETURN_IF_ERROR(MakeStream(connection_, Changes(next_.epoch), limits, kPatience));
+  // What a former attempt wrote is in the way.
+  MARQUEE_RETURN_IF_ERROR(connection_.DeleteQueue(Snapshot(next_.epoch)));
+  return MakeStream(connection_, Snapshot(next_.epoch), limits, kPatience);
+}
+
+absl::Status EpochChange::Cut() {
+  std::string changes = Changes(state_.epoch);
+  Head head{.kind = Kind::kNext};
+  MARQUEE_RETURN_IF_ERROR(Append(connection_, changes, {MakeMessage(head, "")}, kPatience));
+  MARQUEE_RETURN_IF_ERROR(connection_.Bind(
+      Changes(next_.epoch), ExchangeOf(name(), topic_.identity), fmt::to_string(shard_.value())));
+  world_.clock.SleepFor(kBindingSettles);
+  head.kind = Kind::kCut;
+  MARQUEE_RETURN_IF_ERROR(Append(connection_, changes, {MakeMessage(head, "")}, kPatience));
+  return absl::OkStatus();
+}
+
+absl::Status EpochChange::Collect() {
+  ShardCursor cursor = ShardCursor::OfEntities(topic_, shard_, state_, Offset(0));
+  PackDecoder decoder;
+  absl::Status read =
+      ReadAlong(connection_, &cursor, kPatience, [&](const Taken& taken) -> absl::StatusOr<bool> {
+        if (taken.step == ShardCursor::Step::kPack) {
+          decoder.Clear();
+          MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(taken.body), cursor.pack_first()));
+          for (const Record& record : decoder.records()) newest_.Take(record);
+        }
+        return cursor.epoch() == state_.epoch;
+      });
+  MARQUEE_RETURN_IF_ERROR(read);
+  next_.base = cursor.base();
+  covered_ = cursor.covered();
+  next_.floor = state_.floor;
+  newest_.DropDeletions(world_.clock.Now() - kDeletionsKept, &next_.floor);
+  next_.keys = static_cast<int64_t>(newest_.size());
+  next_.begin = newest_.size() > 0 ? newest_.first_offset() : ToOffset(next_.base, 1);
+  return absl::OkStatus();
+}
+
+absl::Status EpochChange::WriteSnapshot() {
+  std::vector<std::string> messages =
+      newest_.ToMessages(static_cast<size_t>(world_.settings.pack_bytes), covered_);
+  MARQUEE_RETURN_IF_ERROR(Append(connection_, Snapshot(next_.epoch), messages, kPatience));
+  return ReadBack(messages);
+}
+
+absl::Status EpochChange::ReadBack(const std::vector<std::string>& written) {
+  size_t count = 0;
+  return ReadFrom(
+      connection_, Snapshot(next_.epoch), {From::Place::kFirst}, kPatience,
+      [&](StreamMessage message) -> absl::StatusOr<bool> {
+        MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+        if (head.kind == Kind::kAnchor) return true;
+        if (message.body != written[count++]) {
+          return absl::DataLossError("the snapshot that was read back is not what was written");
+        }
+        return count < written.size();
+      });
+}
+
+}  // namespace
+
+void Newest::Take(const Record& record) {
+  Kept& kept = records_[std::string(record.key)];
+  kept.value.reset();
+  if (record.value.has_value()) kept.value.emplace(*record.value);
+  kept.headers.clear();
+  for (const Header& header : record.headers) kept.headers.emplace_back(header.name, header.value);
+  kept.published = record.published;
+  kept.offset = record.offset;
+}
+
+void Newest::DropDeletions(absl::Time oldest, Offset* floor) {
+  for (auto at = records_.begin(); at != records_.end();) {
+    if (at->second.value.has_value() || at->second.published >= oldest) {
+      ++at;
+      continue;
+    }
+    *floor = std::max(*floor, at->second.offset.next());
+    at = records_.erase(at);
+  }
+}
+
+Offset Newest::first_offset() const {
+  MARQUEE_CHECK(!records_.empty());
+  auto lower = [](const auto& a, const auto& b) { return a.second.offset < b.second.offset; };
+  return std::min_element(records_.begin(), records_.end(), lower)->second.offset;
+}
+
+std::vector<std::string> Newest::ToMessages(size_t pack_bytes,
+                                            const std::set<MessageId>& covered) const {
+  std::vector<const std::pair<const std::string, Kept>*> by_offset;
+  by_offset.reserve(records_.size());
+  for (const auto& entry : records_) by_offset.push_back(&entry);
+  std::sort(by_offset.begin(), by_offset.end(),
+            [](const auto* a, const auto* b) { return a->second.offset < b->second.offset; });
+  std::vector<std::string> messages;
+  SnapshotEnd end{.records = by_offset.size(), .digest = 0, .covered = covered};
+  // An attempt that went on where another crashed must not be taken for it.
+  uint64_t nonce = Random::FromSystem().Next();
+  PackEncoder encoder;
+  PackCompressor compressor;
+  Offset first, next;
+  auto finish = [&] {
+    std::string pack;
+    encoder.Finish(compressor, &pack);
+    end.digest = SnapshotDigest(end.digest, pack);
+    messages.push_back(MakeMessage(
+        {.kind = Kind::kPack, .nonce = nonce, .sequence = static_cast<uint64_t>(first.value())},
+        pack));
+  };
+  for (const auto* entry : by_offset) {
+    const Kept& kept = entry->second;
+    if (encoder.empty()) first = next = kept.offset;
+    std::vector<Header> headers;
+    for (const auto& [name, value] : kept.headers) headers.push_back({name, value});
+    encoder.Add(entry->first, kept.value, headers, absl::ToUnixMillis(kept.published),
+                static_cast<uint64_t>(kept.offset.value() - next.value()));
+    next = kept.offset.next();
+    if (encoder.raw_bytes() >= pack_bytes) finish();
+  }
+  if (!encoder.empty()) finish();
+  messages.push_back(MakeMessage({.kind = Kind::kSnapshotEnd, .nonce = nonce}, end.ToBytes()));
+  return messages;
+}
+
+absl::StatusOr<bool> BeginEpochIfDue(Connection& connection, World& world, const Topic& topic,
+                                     Shard shard, Tally* tally) {
+  std::string lock = LockOf(topic.spec.name, shard, topic.identity);
+  absl::Status locked = connection.DeclareExclusive(lock);
+  if (absl::IsAborted(locked)) return false;
+  MARQUEE_RETURN_IF_ERROR(locked);
+  absl::StatusOr<bool> done = EpochChange(connection, world, topic, shard, tally).RunIfDue();
+  // A lock that cannot be given back goes with the connection.
+  absl::Status unlocked = connection.DeleteQueue(lock);
+  if (done.ok() && !unlocked.ok()) return unlocked;
+  return done;
+}
+
+Compactor::~Compactor() {
+  {
+    MutexLock lock(mutex_);
+    stop_ = true;
+    due_.clear();
+    work_.SignalAll();
+    // Where it stands, the next one goes on.
+    if (connection_ != nullptr) connection_->Interrupt();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Compactor::Request(const Topic& topic, Shard shard) {
+  MutexLock lock(mutex_);
+  if (stop_) return;
+  Due due{topic.identity, shard};
+  auto not_before = not_before_.find(due);
+  absl::Duration at = world_.clock.Uptime();
+  if (not_before != not_before_.end()) at = std::max(at, not_before->second);
+  due_.try_emplace(due, Waiting{topic, at});
+  if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
+  work_.Signal();
+}
+
+void Compactor::Run() {
+  MutexLock lock(mutex_);
+  while (!stop_) {
+    if (due_.empty()) {
+      connection_.reset();
+      work_.Wait(mutex_);
+      continue;
+    }
+    auto first = std::min_element(due_.begin(), due_.end(), [](const auto& a, const auto& b) {
+      return a.second.at < b.second.at;
+    });
+    absl::Duration left = first->second.at - world_.clock.Uptime();
+    if (left > absl::ZeroDuration()) {
+      work_.WaitFor(mutex_, left);
+      continue;
+    }
+    auto [due, waiting] = *first;
+    // What is asked for meanwhile is looked at again.
+    due_.erase(first);
+    RunOne(due, waiting.topic);
+  }
+}
+
+void Compactor::RunOne(const Due& due, const Topic& topic) {
+  mutex_.Unlock();
+  absl::StatusOr<bool> done = Compact(topic, due.second);
+  mutex_.Lock();
+  absl::Duration next = world_.clock.Uptime() + (done.ok() ? kLookInterval : kFailedInterval);
+  not_before_[due] = next;
+  if (stop_ || absl::IsNotFound(done.status())) return;
+  // There may be more already, and nobody who says so again.
+  if (!done.ok() || *done) due_.try_emplace(due, Waiting{topic, next});
+  if (done.ok()) return;
+  spdlog::warn("{}/{}: its snapshot is not written, and tried again later: {}", topic.spec.name,
+               due.second.value(), std::string(done.status().message()));
+}
+
+absl::StatusOr<bool> Compactor::Compact(const Topic& topic, Shard shard) {
+  std::shared_ptr<Connection> connection;
+  {
+    MutexLock lock(mutex_);
+    if (connection_ != nullptr && connection_->broken()) connection_.reset();
+    connection = connection_;
+  }
+  if (connection == nullptr) {
+    MARQUEE_ASSIGN_OR_RETURN(connection, world_.Connect("snapshots", kConnectTimeout));
+    MutexLock lock(mutex_);
+    if (stop_) return absl::CancelledError("the broker object is being closed");
+    connection_ = connection;
+  }
+  return BeginEpochIfDue(*connection, world_, topic, shard, &tallies_[{topic.identity, shard}]);
+}
+
+}  // namespace marquee::messaging::rabbitmq

@@ -1,0 +1,194 @@
+#include "messaging/rabbitmq/stream.h"
+
+#include <fmt/format.h>
+
+#include <set>
+#include <utility>
+
+#include "base/status.h"
+#include "messaging/rabbitmq/message.h"
+
+namespace marquee::messaging::rabbitmq {
+namespace {
+
+constexpr int kLookPrefetch = 65'535;  // a chunk has no more messages
+constexpr int kReadPrefetch = 256;
+constexpr size_t kAppendWindow = 64;
+// More than a stream takes to commit what was written, a change of leader included.
+constexpr absl::Duration kCommitMax = absl::Seconds(5);
+
+// Closes the channel at the end: what is on its way is dropped, what is not acknowledged is
+// nobody's.
+class ChannelCloser {
+ public:
+  explicit ChannelCloser(Connection& connection) : connection_(connection) {}
+  ~ChannelCloser() {
+    // One that cannot be closed is so because the connection is broken.
+    (void)connection_.CloseChannel(kLookChannel);
+  }
+
+ private:
+  Connection& connection_;
+};
+
+// What a consumer there is sent at once. Empty where nothing comes for `patience`.
+absl::StatusOr<std::vector<StreamMessage>> LookOnce(Connection& connection,
+                                                    const std::string& stream, const From& from,
+                                                    int prefetch, absl::Duration patience) {
+  std::string consumer = connection.NewConsumer();
+  MARQUEE_RETURN_IF_ERROR(connection.Consume(kLookChannel, stream, consumer, from, prefetch));
+  std::vector<StreamMessage> messages;
+  uint64_t last_tag = 0;
+  auto take = [&](Event event) {
+    if (event.kind != Event::Kind::kDelivery || event.consumer != consumer) return;
+    last_tag = event.tag;
+    messages.push_back({event.stream_offset, std::move(event.body)});
+  };
+  while (patience > absl::ZeroDuration() && messages.empty()) {
+    MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kLookChannel, patience));
+    if (event.kind == Event::Kind::kNone) break;
+    take(std::move(event));
+  }
+  // Of what it has begun to send, the broker sends all there is before it answers the next request.
+  MARQUEE_RETURN_IF_ERROR(connection.Cancel(kLookChannel, consumer));
+  while (true) {
+    MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kLookChannel));
+    if (event.kind == Event::Kind::kNone) break;
+    take(std::move(event));
+  }
+  if (last_tag != 0) {
+    MARQUEE_RETURN_IF_ERROR(connection.Acknowledge(kLookChannel, last_tag, /*multiple=*/true));
+  }
+  return messages;
+}
+
+// While the last chunk is not committed yet, nothing comes at once, but soon.
+absl::StatusOr<std::vector<StreamMessage>> Look(Connection& connection, const std::string& stream,
+                                                const From& from, int prefetch) {
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> messages,
+                           LookOnce(connection, stream, from, prefetch, absl::ZeroDuration()));
+  if (!messages.empty()) return messages;
+  return LookOnce(connection, stream, from, prefetch, kCommitMax);
+}
+
+absl::Status Empty(const std::string& stream) {
+  return absl::DataLossError(fmt::format(
+      "the stream {} is empty, but each stream of ours begins with an anchor: it was deleted and "
+      "declared again by somebody else; restore it, or delete the topic and declare it anew",
+      stream));
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,
+                                                         const std::string& stream) {
+  return Look(connection, stream, {From::Place::kLast}, kLookPrefetch);
+}
+
+absl::StatusOr<StreamMessage> ReadLast(Connection& connection, const std::string& stream) {
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> chunk, ReadLastChunk(connection, stream));
+  if (chunk.empty()) return Empty(stream);
+  return std::move(chunk.back());
+}
+
+absl::StatusOr<StreamMessage> ReadFirst(Connection& connection, const std::string& stream) {
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> messages,
+                           Look(connection, stream, {From::Place::kFirst}, 1));
+  if (messages.empty()) return Empty(stream);
+  return std::move(messages.front());
+}
+
+absl::Status ReadFrom(Connection& connection, const std::string& stream, const From& from,
+                      absl::Duration patience, const TakeMessage& take) {
+  std::string consumer = connection.NewConsumer();
+  MARQUEE_RETURN_IF_ERROR(connection.Consume(kLookChannel, stream, consumer, from, kReadPrefetch));
+  ChannelCloser closer(connection);
+  while (true) {
+    MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kLookChannel, patience));
+    switch (event.kind) {
+      case Event::Kind::kNone:
+        return absl::DeadlineExceededError(
+            fmt::format("waited {} for the next message of the stream {}",
+                        absl::FormatDuration(patience), stream));
+      case Event::Kind::kDelivery: {
+        if (event.consumer != consumer) break;
+        MARQUEE_RETURN_IF_ERROR(connection.Acknowledge(kLookChannel, event.tag, false));
+        MARQUEE_ASSIGN_OR_RETURN(bool more, take({event.stream_offset, std::move(event.body)}));
+        if (!more) return absl::OkStatus();
+        break;
+      }
+      case Event::Kind::kCancelled:
+        if (event.consumer != consumer) break;
+        return absl::NotFoundError(fmt::format("the stream {} was deleted", stream));
+      case Event::Kind::kChannelClosed:
+        return absl::UnavailableError(event.text);
+      default:
+        break;
+    }
+  }
+}
+
+absl::Status Append(Connection& connection, const std::string& stream,
+                    const std::vector<std::string>& messages, absl::Duration patience) {
+  // A channel of its own each time: confirms are counted from 1.
+  MARQUEE_RETURN_IF_ERROR(connection.SelectConfirms(kLookChannel));
+  ChannelCloser closer(connection);
+  size_t sent = 0;
+  std::set<uint64_t> unconfirmed;
+  bool returned = false;
+  while (sent < messages.size() || !unconfirmed.empty()) {
+    if (sent < messages.size() && unconfirmed.size() < kAppendWindow) {
+      MARQUEE_RETURN_IF_ERROR(connection.Publish(kLookChannel, "", stream, messages[sent]));
+      unconfirmed.insert(++sent);
+      continue;
+    }
+    MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kLookChannel, patience));
+    switch (event.kind) {
+      case Event::Kind::kNone:
+        // A confirm that comes too late must not be taken for another's.
+        connection.Interrupt();
+        return absl::UnavailableError(fmt::format(
+            "waited {} for the broker to confirm what was published to the stream {}{}",
+            absl::FormatDuration(patience), stream,
+            connection.blocked().empty() ? "" : "; it is blocked: " + connection.blocked()));
+      case Event::Kind::kConfirmed:
+        if (event.multiple) {
+          unconfirmed.erase(unconfirmed.begin(), unconfirmed.upper_bound(event.tag));
+        } else {
+          unconfirmed.erase(event.tag);
+        }
+        break;
+      case Event::Kind::kReturned:
+        returned = true;
+        break;
+      case Event::Kind::kRefused:
+        connection.Interrupt();
+        return absl::UnavailableError(
+            fmt::format("the broker has not stored what was published to the stream {}", stream));
+      case Event::Kind::kChannelClosed:
+        return absl::UnavailableError(event.text);
+      default:
+        break;
+    }
+  }
+  if (returned) return absl::NotFoundError(fmt::format("there is no stream {}", stream));
+  return absl::OkStatus();
+}
+
+absl::Status MakeStream(Connection& connection, const std::string& stream,
+                        const StreamLimits& limits, absl::Duration patience) {
+  // Not declared where it may be there: while a cluster restarts, RabbitMQ (3.10.8) has been seen
+  // to put a new, empty stream in the place of one that it had not recovered yet. Asked whether it
+  // is there, it says then that it cannot tell.
+  absl::Status there = connection.CheckQueue(stream);
+  if (absl::IsNotFound(there)) there = connection.DeclareStream(stream, limits);
+  MARQUEE_RETURN_IF_ERROR(there);
+  MARQUEE_ASSIGN_OR_RETURN(
+      std::vector<StreamMessage> first,
+      LookOnce(connection, stream, {From::Place::kFirst}, 1, absl::ZeroDuration()));
+  if (!first.empty()) return absl::OkStatus();
+  // Two who make it at once leave two anchors, which does no harm.
+  return Append(connection, stream, {MakeMessage({.kind = Kind::kAnchor}, stream)}, patience);
+}
+
+}  // namespace marquee::messaging::rabbitmq

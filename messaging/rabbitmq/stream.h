@@ -1,0 +1,55 @@
+// Streams as logs: asking for the end, reading up to it, appending. Each call is a few requests on
+// a connection of the caller's, on channels that nothing else uses there.
+//
+// Errors: as Connection's. Threads: the connection's.
+#ifndef MARQUEE_MESSAGING_RABBITMQ_STREAM_H_
+#define MARQUEE_MESSAGING_RABBITMQ_STREAM_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "messaging/rabbitmq/connection.h"
+
+namespace marquee::messaging::rabbitmq {
+
+// Of every connection. On the first the connection itself works.
+inline constexpr Channel kPublishChannel = 2;
+inline constexpr Channel kReadChannel = 3;  // long-lived consumers
+inline constexpr Channel kLookChannel = 4;  // the functions below
+
+struct StreamMessage {
+  int64_t offset = 0;
+  std::string body;
+};
+
+// The messages of the stream's last chunk, up to its end now; all others are before them. Empty:
+// the stream is. What a confirmed publisher has stored is there.
+absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,
+                                                         const std::string& stream);
+// The same, of the first message. kDataLoss: it has none, so it is not a stream that we made.
+absl::StatusOr<StreamMessage> ReadLast(Connection& connection, const std::string& stream);
+absl::StatusOr<StreamMessage> ReadFirst(Connection& connection, const std::string& stream);
+
+// Hands on the messages from `from` on, in order, until `take` returns false or fails. Waits for
+// those that are still to come; kDeadlineExceeded where none comes for `patience`.
+using TakeMessage = std::function<absl::StatusOr<bool>(StreamMessage message)>;
+absl::Status ReadFrom(Connection& connection, const std::string& stream, const From& from,
+                      absl::Duration patience, const TakeMessage& take);
+
+// Publishes by the default exchange and waits for the confirms of all. kNotFound: no such stream.
+absl::Status Append(Connection& connection, const std::string& stream,
+                    const std::vector<std::string>& messages, absl::Duration patience);
+
+// Makes the stream where it is not there, with its anchor.
+absl::Status MakeStream(Connection& connection, const std::string& stream,
+                        const StreamLimits& limits, absl::Duration patience);
+
+}  // namespace marquee::messaging::rabbitmq
+
+#endif  // MARQUEE_MESSAGING_RABBITMQ_STREAM_H_

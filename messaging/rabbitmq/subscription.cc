@@ -1,0 +1,497 @@
+#include "messaging/rabbitmq/subscription.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/status.h"
+#include "messaging/rabbitmq/message.h"
+#include "messaging/rabbitmq/shard_view.h"
+#include "messaging/rabbitmq/stream.h"
+
+namespace marquee::messaging::rabbitmq {
+namespace {
+
+// A member looks after its group in between.
+constexpr absl::Duration kMemberWaitMax = absl::Milliseconds(10);
+constexpr absl::Duration kReaderWaitMax = absl::Seconds(1);
+constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
+constexpr absl::Duration kReportInterval = absl::Seconds(1);
+constexpr absl::Duration kPatience = absl::Seconds(10);
+constexpr absl::Duration kLeaveTimeout = absl::Seconds(1);
+constexpr int64_t kLogSegmentBytes = 1 << 20;
+constexpr int64_t kLogBytesMax = 8 << 20;
+
+}  // namespace
+
+RabbitmqSubscription::RabbitmqSubscription(World& world, Session& session, Topics& topics,
+                                           SubscriptionOptions options)
+    : world_(world), session_(session), topics_(topics), options_(std::move(options)) {}
+
+RabbitmqSubscription::~RabbitmqSubscription() {
+  if (member_.has_value() && connection_ != nullptr && member_->Leave(*connection_).ok()) {
+    // Until the broker has it; who cannot say good-bye is missed soon.
+    absl::Duration until = world_.clock.Uptime() + kLeaveTimeout;
+    while (world_.clock.Uptime() < until) {
+      absl::StatusOr<Event> event =
+          connection_->WaitOn(kPublishChannel, until - world_.clock.Uptime());
+      if (!event.ok() || !connection_->has_unconfirmed(kPublishChannel)) break;
+    }
+  }
+  // For monitoring alone; nobody misses what cannot be written.
+  if (!reports_.empty() && !down_since_.has_value()) (void)WriteReports(/*at_once=*/true);
+}
+
+absl::Status RabbitmqSubscription::Join(std::span<const std::string> topics) {
+  if (options_.group.empty() || topics.empty()) {
+    return absl::InvalidArgumentError("to join a group, name it and the topics that it shares");
+  }
+  if (options_.session_timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(
+        fmt::format("group {}: expected a session timeout above 0, found {}", options_.group,
+                    absl::FormatDuration(options_.session_timeout)));
+  }
+  std::map<std::string, uint32_t> shards;
+  for (const std::string& topic : topics) {
+    MARQUEE_ASSIGN_OR_RETURN(Topic found, topics_.Find(topic));
+    shards[topic] = found.spec.shards;
+  }
+  MARQUEE_RETURN_IF_ERROR(topics_.NoteGroup(options_.group));
+  member_.emplace(world_.clock, options_, std::move(shards));
+  absl::Duration until = world_.clock.Uptime() + world_.deadline;
+  while (world_.clock.Uptime() < until) {
+    MARQUEE_RETURN_IF_ERROR(Turn(kMemberWaitMax));
+    MARQUEE_ASSIGN_OR_RETURN(bool joined, member_->HasJoined());
+    if (joined) return absl::OkStatus();
+  }
+  return world_.GaveUp("joining group " + options_.group,
+                       absl::UnavailableError("its log does not show it"));
+}
+
+absl::Status RabbitmqSubscription::Connect() {
+  if (connection_ != nullptr) return absl::OkStatus();
+  absl::Duration now = world_.clock.Uptime();
+  if (now < connect_at_) return absl::UnavailableError("waits before it connects again");
+  absl::StatusOr<std::unique_ptr<Connection>> connection = world_.Connect(
+      member_.has_value() ? "member of " + options_.group : "reader", kConnectTimeout);
+  if (!connection.ok()) {
+    connect_at_ = world_.clock.Uptime() + backoff_.Next();
+    return connection.status();
+  }
+  connection_ = *std::move(connection);
+  if (member_.has_value()) MARQUEE_RETURN_IF_ERROR(member_->Attach(*connection_));
+  backoff_.Reset();
+  return absl::OkStatus();
+}
+
+void RabbitmqSubscription::ForgetConsumers() {
+  consumers_.clear();
+  for (auto& [shard, started] : started_) {
+    started.consumer.clear();
+    started.pending.clear();
+  }
+}
+
+void RabbitmqSubscription::Disconnect() {
+  ForgetConsumers();
+  if (connection_ == nullptr) return;
+  connection_.reset();
+  connect_at_ = world_.clock.Uptime() + backoff_.Next();
+  if (member_.has_value()) member_->Detach();
+}
+
+absl::Status RabbitmqSubscription::Survive(const absl::Status& status) {
+  if (status.ok()) {
+    down_since_.reset();
+    return status;
+  }
+  if (!absl::IsUnavailable(status) && (connection_ == nullptr || !connection_->broken())) {
+    return status;
+  }
+  if (connection_ != nullptr) Disconnect();
+  absl::Duration now = world_.clock.Uptime();
+  if (!down_since_.has_value()) down_since_ = now;
+  if (now - *down_since_ < world_.deadline) return absl::OkStatus();
+  down_since_.reset();
+  return world_.GaveUp("reading", status);
+}
+
+// Connects, consumes, and takes all that has come; waits for the first for at most `wait`.
+absl::Status RabbitmqSubscription::Turn(absl::Duration wait) {
+  absl::Status status = [&]() -> absl::Status {
+    MARQUEE_RETURN_IF_ERROR(Connect());
+    MARQUEE_RETURN_IF_ERROR(ConsumeAll());
+    while (true) {
+      MARQUEE_ASSIGN_OR_RETURN(Event event, connection_->Wait(wait));
+      wait = absl::ZeroDuration();
+      if (event.kind == Event::Kind::kNone) break;
+      MARQUEE_RETURN_IF_ERROR(Dispatch(std::move(event)));
+    }
+    return member_.has_value() ? member_->Refresh(*connection_, &events_) : absl::OkStatus();
+  }();
+  MARQUEE_RETURN_IF_ERROR(Survive(status));
+  if (connection_ == nullptr && wait > absl::ZeroDuration()) world_.clock.SleepFor(wait);
+  return absl::OkStatus();
+}
+
+absl::Status RabbitmqSubscription::Dispatch(Event event) {
+  if (event.channel != kReadChannel) return absl::OkStatus();
+  if (event.kind == Event::Kind::kChannelClosed) {
+    return absl::UnavailableError("the broker closed the reader's channel: " + event.text);
+  }
+  if (event.kind == Event::Kind::kCancelled) {
+    if (event.consumer == kGroupConsumer) {
+      return absl::UnavailableError("the group's log was taken away");
+    }
+    auto consumer = consumers_.find(event.consumer);
+    if (consumer == consumers_.end()) return absl::OkStatus();
+    started_.at(consumer->second).consumer.clear();
+    consumers_.erase(consumer);
+    return absl::OkStatus();
+  }
+  if (event.kind != Event::Kind::kDelivery) return absl::OkStatus();
+  if (event.consumer == kGroupConsumer) {
+    MARQUEE_RETURN_IF_ERROR(member_->Take(event.stream_offset, event.body));
+    return connection_->Acknowledge(kReadChannel, event.tag, false);
+  }
+  auto consumer = consumers_.find(event.consumer);
+  if (consumer == consumers_.end()) {
+    return connection_->Acknowledge(kReadChannel, event.tag, false);
+  }
+  started_.at(consumer->second)
+      .pending.push_back({event.tag, event.stream_offset, std::move(event.body)});
+  return absl::OkStatus();
+}
+
+absl::Status RabbitmqSubscription::ConsumeAll() {
+  for (auto& [shard, started] : started_) {
+    if (!started.consumer.empty() || !started.pending.empty()) continue;
+    MARQUEE_RETURN_IF_ERROR(Consume(shard, &started));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RabbitmqSubscription::Consume(const TopicShard& shard, Started* started) {
+  // A stream that is not there would close the channel, with all its consumers.
+  absl::Status there = connection_->CheckQueue(started->cursor.stream());
+  if (absl::IsNotFound(there)) {
+    MARQUEE_RETURN_IF_ERROR(Resolve(shard, started));
+    there = connection_->CheckQueue(started->cursor.stream());
+    // It changes at this very moment: the next turn finds out.
+    if (absl::IsNotFound(there)) return absl::OkStatus();
+  }
+  MARQUEE_RETURN_IF_ERROR(there);
+  std::string consumer = connection_->NewConsumer();
+  absl::Status status =
+      connection_->Consume(kReadChannel, started->cursor.stream(), consumer,
+                           {From::Place::kOffset, started->cursor.stream_offset()},
+                           static_cast<int>(world_.settings.prefetch_messages));
+  if (absl::IsNotFound(status)) {
+    return absl::UnavailableError(std::string(status.message()));
+  }
+  MARQUEE_RETURN_IF_ERROR(status);
+  started->consumer = consumer;
+  consumers_[consumer] = shard;
+  return absl::OkStatus();
+}
+
+// The stream is not there: has the topic gone, or its shard moved on?
+absl::Status RabbitmqSubscription::Resolve(const TopicShard& shard, Started* started) {
+  MARQUEE_ASSIGN_OR_RETURN(Topic topic, topics_.Find(shard.topic));
+  if (topic.identity != started->topic.identity) {
+    return absl::FailedPreconditionError(
+        fmt::format("topic {} was deleted and declared again: it was {}, it is {}; start anew",
+                    shard.topic, started->topic.identity, topic.identity));
+  }
+  if (topic.spec.kind == TopicKind::kEvent) {
+    return absl::DataLossError(fmt::format(
+        "{}/{}: its stream {} was deleted by somebody else; restore it, or delete the topic and "
+        "declare it anew",
+        shard.topic, shard.shard.value(), started->cursor.stream()));
+  }
+  absl::StatusOr<ShardCursor> cursor =
+      CursorAgain(*connection_, topic, shard.shard, started->cursor.position());
+  if (absl::IsNotFound(cursor.status())) return absl::OkStatus();
+  MARQUEE_RETURN_IF_ERROR(cursor.status());
+  started->cursor = *std::move(cursor);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Delivery> RabbitmqSubscription::Poll(absl::Duration wait) {
+  absl::Duration give_up = world_.clock.Uptime() + wait;
+  absl::Duration wait_max = member_.has_value() ? kMemberWaitMax : kReaderWaitMax;
+  absl::Duration slice = absl::ZeroDuration();
+  decoder_.Clear();
+  while (true) {
+    size_t before = events_.size();
+    MARQUEE_RETURN_IF_ERROR(Turn(slice));
+    for (size_t i = before; i < events_.size(); ++i) {
+      if (events_[i].kind != OwnershipEvent::Kind::kLost) continue;
+      auto lost = started_.find(events_[i].shard);
+      if (lost == started_.end()) continue;
+      StopConsumer(&lost->second);
+      started_.erase(lost);
+    }
+    Delivery delivery;
+    absl::StatusOr<std::optional<Batch>> batch = NextBatch();
+    if (batch.ok()) {
+      delivery.batch = *std::move(batch);
+    } else {
+      MARQUEE_RETURN_IF_ERROR(Survive(batch.status()));
+    }
+    // One that cannot be written is written with the next.
+    if (!down_since_.has_value()) (void)WriteReports(/*at_once=*/false);
+    delivery.events = std::exchange(events_, {});
+    if (!delivery.events.empty() || delivery.batch.has_value()) return delivery;
+    absl::Duration left = give_up - world_.clock.Uptime();
+    if (left <= absl::ZeroDuration() || world_.clock.IsManual()) return delivery;
+    slice = std::min(left, wait_max);
+    if (connection_ == nullptr) slice = std::min(slice, kMemberWaitMax);
+  }
+}
+
+bool RabbitmqSubscription::IsBeingRevoked(const TopicShard& shard) const {
+  return std::any_of(events_.begin(), events_.end(), [&](const OwnershipEvent& event) {
+    return event.kind == OwnershipEvent::Kind::kRevoked && event.shard == shard;
+  });
+}
+
+absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::NextBatch() {
+  auto next = started_.upper_bound(last_read_);
+  for (size_t i = 0; i < started_.size(); ++i, ++next) {
+    if (next == started_.end()) next = started_.begin();
+    // Whoever releases it on being told would not expect records of it afterwards.
+    if (IsBeingRevoked(next->first)) continue;
+    if (member_.has_value() && !member_->CheckOwns(next->first).ok()) continue;
+    MARQUEE_ASSIGN_OR_RETURN(std::optional<Batch> batch, ReadOne(next->first, &next->second));
+    if (!batch.has_value()) continue;
+    last_read_ = next->first;
+    return batch;
+  }
+  return std::optional<Batch>();
+}
+
+absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::ReadOne(const TopicShard& shard,
+                                                                   Started* started) {
+  while (!started->pending.empty()) {
+    MARQUEE_ASSIGN_OR_RETURN(std::optional<Batch> batch, TakePending(shard, started));
+    if (batch.has_value()) return batch;
+  }
+  return std::optional<Batch>();
+}
+
+absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::TakePending(const TopicShard& shard,
+                                                                       Started* started) {
+  // Moved out first; what is refused stays readable, since the position has not moved.
+  Pending message = std::move(started->pending.front());
+  started->pending.pop_front();
+  MARQUEE_RETURN_IF_ERROR(connection_->Acknowledge(kReadChannel, message.tag, false));
+  ShardCursor& cursor = started->cursor;
+  if (message.stream_offset < cursor.stream_offset()) return std::optional<Batch>();
+  absl::StatusOr<std::optional<Batch>> batch = [&]() -> absl::StatusOr<std::optional<Batch>> {
+    MARQUEE_RETURN_IF_ERROR(CheckGap(shard, *started, message.stream_offset));
+    MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+    Offset before = cursor.position();
+    MARQUEE_ASSIGN_OR_RETURN(ShardCursor::Step step,
+                             cursor.Take(message.stream_offset, head, message.body));
+    if (step == ShardCursor::Step::kMoved) StopConsumer(started);
+    if (step != ShardCursor::Step::kPack) return std::optional<Batch>();
+    absl::StatusOr<std::optional<Batch>> decoded =
+        Decode(shard, started, PayloadOf(message.body), cursor.pack_first());
+    if (!decoded.ok()) {
+      cursor.TakeBack(message.stream_offset, head, before);
+      return decoded;
+    }
+    if (!decoder_.records().empty()) cursor.Delivered(decoder_.records().back().offset);
+    if (decoded->has_value()) (*decoded)->next = cursor.position();
+    return decoded;
+  }();
+  // Read again from there, and be refused again.
+  if (!batch.ok()) StopConsumer(started);
+  return batch;
+}
+
+absl::Status RabbitmqSubscription::CheckGap(const TopicShard& shard, const Started& started,
+                                            int64_t stream_offset) {
+  const ShardCursor& cursor = started.cursor;
+  if (stream_offset == cursor.stream_offset() || started.topic.spec.kind == TopicKind::kEntity) {
+    return absl::OkStatus();
+  }
+  // Streams leave offsets out; but was it that, or was something cut off?
+  MARQUEE_ASSIGN_OR_RETURN(StreamMessage first, ReadFirst(*connection_, cursor.stream()));
+  if (first.offset <= cursor.stream_offset()) return absl::OkStatus();
+  return absl::OutOfRangeError(fmt::format(
+      "{}/{}: retention overtook the reader at {}: the shard now begins at {}", shard.topic,
+      shard.shard.value(), cursor.position().value(), ToOffset(0, first.offset).value()));
+}
+
+absl::Status RabbitmqSubscription::CheckRetention(const TopicShard& shard, Started* started,
+                                                  absl::Time newest) {
+  absl::Duration retention = started->topic.spec.retention;
+  if (retention == absl::InfiniteDuration() || started->past_retention) return absl::OkStatus();
+  absl::Time now = world_.clock.Now();
+  if (newest >= now - retention) {
+    started->past_retention = true;
+    return absl::OkStatus();
+  }
+  MARQUEE_ASSIGN_OR_RETURN(ShardView view,
+                           ViewShard(*connection_, started->topic, shard.shard, now));
+  return absl::OutOfRangeError(fmt::format(
+      "{}/{}: retention overtook the reader at {}: the shard now begins at {}", shard.topic,
+      shard.shard.value(), started->cursor.position().value(), view.extent.begin.value()));
+}
+
+absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::Decode(const TopicShard& shard,
+                                                                  Started* started,
+                                                                  std::string_view pack,
+                                                                  Offset first) {
+  decoder_.Clear();
+  absl::Status decoded = decoder_.Add(pack, first);
+  if (!decoded.ok()) {
+    return Annotate(decoded, fmt::format("{}/{} at offset {}", shard.topic, shard.shard.value(),
+                                         first.value()));
+  }
+  std::span<const Record> records = decoder_.records();
+  absl::Time newest = absl::InfinitePast();
+  for (const Record& record : records) newest = std::max(newest, record.published);
+  MARQUEE_RETURN_IF_ERROR(CheckRetention(shard, started, newest));
+  Offset wanted = started->cursor.wanted();
+  auto begin = std::find_if(records.begin(), records.end(), [&](const Record& record) {
+    return record.offset >= wanted &&
+           (!started->since.has_value() || record.published >= *started->since);
+  });
+  if (begin == records.end()) return std::optional<Batch>();
+  started->since.reset();
+  return Batch{.shard = shard,
+               .records = records.subspan(static_cast<size_t>(begin - records.begin())),
+               .next = {}};
+}
+
+absl::StatusOr<RabbitmqSubscription::Started> RabbitmqSubscription::Begin(
+    Connection& connection, const Topic& topic, Shard shard, const StartPosition& position) {
+  absl::Time now = world_.clock.Now();
+  Offset offset;
+  std::optional<absl::Time> since;
+  if (const auto* at = std::get_if<Position>(&position.at)) {
+    if (at->topic_identity != topic.identity) {
+      return absl::FailedPreconditionError(fmt::format(
+          "{}/{}: the position is of a topic with identity {}, but this one has {}: it was deleted "
+          "and declared again",
+          topic.spec.name, shard.value(), at->topic_identity, topic.identity));
+    }
+    offset = at->offset;
+  } else {
+    MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, topic, shard, now));
+    bool is_latest = std::holds_alternative<StartPosition::Latest>(position.at);
+    offset = is_latest ? view.extent.end : view.extent.begin;
+    if (!is_latest && topic.spec.kind == TopicKind::kEntity) offset = Offset(0);
+    if (const auto* time = std::get_if<StartPosition::Since>(&position.at)) since = time->time;
+  }
+  MARQUEE_ASSIGN_OR_RETURN(ShardCursor cursor, CursorAt(connection, topic, shard, offset, now));
+  return Started{.topic = topic,
+                 .cursor = std::move(cursor),
+                 .consumer = {},
+                 .pending = {},
+                 .since = since,
+                 .past_retention = false};
+}
+
+absl::Status RabbitmqSubscription::Start(const TopicShard& shard, const StartPosition& position) {
+  if (member_.has_value()) MARQUEE_RETURN_IF_ERROR(member_->CheckOwns(shard));
+  MARQUEE_ASSIGN_OR_RETURN(Topic topic, topics_.FindShard(shard));
+  std::optional<Started> begun;
+  MARQUEE_RETURN_IF_ERROR(session_.Call(
+      fmt::format("starting {}/{}", shard.topic, shard.shard.value()),
+      [&](Connection& connection) -> absl::Status {
+        MARQUEE_ASSIGN_OR_RETURN(begun, Begin(connection, topic, shard.shard, position));
+        return absl::OkStatus();
+      }));
+  auto former = started_.find(shard);
+  if (former != started_.end()) StopConsumer(&former->second);
+  started_.insert_or_assign(shard, *std::move(begun));
+  return absl::OkStatus();
+}
+
+void RabbitmqSubscription::StopConsumer(Started* started) {
+  started->pending.clear();
+  if (started->consumer.empty()) return;
+  consumers_.erase(started->consumer);
+  // One that cannot be cancelled is so because the connection breaks; the next turn finds out.
+  if (connection_ != nullptr) (void)connection_->Cancel(kReadChannel, started->consumer);
+  started->consumer.clear();
+}
+
+absl::Status RabbitmqSubscription::Release(const TopicShard& shard) {
+  auto started = started_.find(shard);
+  if (started != started_.end()) {
+    StopConsumer(&started->second);
+    started_.erase(started);
+  }
+  if (!member_.has_value()) return absl::OkStatus();
+  // Where it cannot be said, the connection is broken, and with it all is given up.
+  return Survive(member_->Release(connection_.get(), shard));
+}
+
+absl::StatusOr<Offset> RabbitmqSubscription::Next(const TopicShard& shard) const {
+  auto found = started_.find(shard);
+  MARQUEE_CHECK(found != started_.end());
+  return found->second.cursor.position();
+}
+
+absl::StatusOr<int64_t> RabbitmqSubscription::Lag(const TopicShard& shard) {
+  auto found = started_.find(shard);
+  MARQUEE_CHECK(found != started_.end());
+  int64_t lag = 0;
+  MARQUEE_RETURN_IF_ERROR(
+      session_.Call("asking for the lag", [&](Connection& connection) -> absl::Status {
+        MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, found->second.topic,
+                                                           shard.shard, world_.clock.Now()));
+        lag = view.RecordsBeyond(found->second.cursor.position());
+        return absl::OkStatus();
+      }));
+  return lag;
+}
+
+absl::Status RabbitmqSubscription::ReportPosition(const TopicShard& shard, Offset next) {
+  if (options_.group.empty()) {
+    return absl::FailedPreconditionError(
+        "a subscription without a group has nobody to report a position for");
+  }
+  auto started = started_.find(shard);
+  TopicIdentity identity;
+  if (started != started_.end()) {
+    identity = started->second.topic.identity;
+  } else {
+    MARQUEE_ASSIGN_OR_RETURN(Topic topic, topics_.FindShard(shard));
+    identity = topic.identity;
+  }
+  reports_[shard] = {identity, next};
+  return WriteReports(/*at_once=*/false);
+}
+
+absl::Status RabbitmqSubscription::WriteReports(bool at_once) {
+  if (reports_.empty()) return absl::OkStatus();
+  absl::Duration now = world_.clock.Uptime();
+  if (!at_once && now - reported_at_ < kReportInterval) return absl::OkStatus();
+  reported_at_ = now;
+  MARQUEE_RETURN_IF_ERROR(topics_.NoteGroup(options_.group));
+  std::vector<std::string> entries;
+  for (const auto& [shard, report] : reports_) {
+    entries.push_back(
+        MakeMessage({.kind = Kind::kEntry}, ReportEntry(shard, report.first, report.second)));
+  }
+  absl::Status written =
+      session_.Call("reporting positions", [&](Connection& connection) -> absl::Status {
+        std::string stream = GroupStreamOf(options_.group);
+        MARQUEE_RETURN_IF_ERROR(
+            MakeStream(connection, stream,
+                       {.segment_bytes = kLogSegmentBytes, .max_bytes = kLogBytesMax}, kPatience));
+        return Append(connection, stream, entries, kPatience);
+      });
+  MARQUEE_RETURN_IF_ERROR(written);
+  reports_.clear();
+  return absl::OkStatus();
+}
+
+}  // namespace marquee::messaging::rabbitmq
