@@ -22,7 +22,8 @@ TopicIdentity IdentityOf(const rd_kafka_Uuid_t* id) {
   return text;
 }
 
-absl::Status IdentityWatch::Look(const std::map<std::string, Watched>& topics) {
+absl::Status IdentityWatch::Look(const std::map<std::string, Watched>& topics,
+                                 std::set<std::string>* suspects) {
   absl::Status status;
   if (answer_ != nullptr) {
     EventPtr event(rd_kafka_queue_poll(answer_.get(), 0));
@@ -30,7 +31,7 @@ absl::Status IdentityWatch::Look(const std::map<std::string, Watched>& topics) {
       answer_.reset();
       // A question that failed is asked again.
       if (rd_kafka_event_error(event.get()) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        status = Judge(event.get(), topics);
+        status = Judge(event.get(), topics, suspects);
     }
   }
   absl::Duration now = admin_.clock().Uptime();
@@ -58,7 +59,8 @@ void IdentityWatch::Ask(const std::map<std::string, Watched>& topics) {
 }
 
 absl::Status IdentityWatch::Judge(rd_kafka_event_t* event,
-                                  const std::map<std::string, Watched>& topics) const {
+                                  const std::map<std::string, Watched>& topics,
+                                  std::set<std::string>* suspects) const {
   size_t count = 0;
   const rd_kafka_TopicDescription_t** found =
       rd_kafka_DescribeTopics_result_topics(rd_kafka_event_DescribeTopics_result(event), &count);
@@ -67,15 +69,11 @@ absl::Status IdentityWatch::Judge(rd_kafka_event_t* event,
     auto watched = topics.find(name);
     if (watched == topics.end()) continue;  // not read any more since it was asked
     rd_kafka_resp_err_t error = rd_kafka_error_code(rd_kafka_TopicDescription_error(found[i]));
-    if (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-      return absl::NotFoundError(fmt::format("topic {} was deleted while it was read", name));
+    if (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) suspects->insert(name);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
-    TopicIdentity identity = IdentityOf(rd_kafka_TopicDescription_topic_id(found[i]));
-    if (identity != watched->second.identity) {
-      return absl::FailedPreconditionError(
-          fmt::format("topic {}: expected the one with identity {}, found {}; it was deleted and "
-                      "made again while it was read",
-                      name, watched->second.identity, identity));
+    if (IdentityOf(rd_kafka_TopicDescription_topic_id(found[i])) != watched->second.identity) {
+      suspects->insert(name);
+      continue;
     }
     size_t shards = 0;
     (void)rd_kafka_TopicDescription_partitions(found[i], &shards);

@@ -4,6 +4,7 @@
 #define MARQUEE_MESSAGING_KAFKA_IDENTITY_WATCH_H_
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "absl/status/status.h"
@@ -25,14 +26,16 @@ class IdentityWatch {
   explicit IdentityWatch(Admin& admin) : admin_(admin) {}
 
   // Takes the answer to the last question, if it is there, and asks the next when it is time.
-  // kNotFound: deleted; kFailedPrecondition: made again, or with more shards, which nobody reads.
-  absl::Status Look(const std::map<std::string, Watched>& topics);
+  // kFailedPrecondition: a topic has more shards, which nobody reads. What one broker says to be
+  // gone, or another, is added to `suspects`: it may lag behind the others.
+  absl::Status Look(const std::map<std::string, Watched>& topics, std::set<std::string>* suspects);
   // The answer that is under way says nothing of what is watched from now on.
   void Forget() { answer_.reset(); }
 
  private:
   void Ask(const std::map<std::string, Watched>& topics);
-  absl::Status Judge(rd_kafka_event_t* event, const std::map<std::string, Watched>& topics) const;
+  absl::Status Judge(rd_kafka_event_t* event, const std::map<std::string, Watched>& topics,
+                     std::set<std::string>* suspects) const;
 
   Admin& admin_;
   QueuePtr answer_;  // none: nothing was asked

@@ -55,6 +55,12 @@ rd_kafka_headers_t* HeadersOf(std::span<const Header> headers) {
   return list;
 }
 
+// (rd_kafka_message_errstr takes a published message's own value for the text.)
+std::string_view ReasonOf(const rd_kafka_message_t& message) {
+  const char* text = rd_kafka_message_produce_errstr(&message);
+  return text == nullptr ? "" : text;
+}
+
 }  // namespace
 
 KafkaPublisher::KafkaPublisher(const KafkaSettings& settings, PublisherOptions options,
@@ -89,7 +95,7 @@ void KafkaPublisher::Delivered(const rd_kafka_message_t& message) {
     if (failure_.ok()) {
       failure_ =
           StatusOf(message.err, fmt::format("publish to {}/{}", options_.topic.name, shard.value()),
-                   rd_kafka_message_errstr(&message));
+                   ReasonOf(message));
     }
   } else if (message.offset < 0) {
     unknown_.insert(shard);

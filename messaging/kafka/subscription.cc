@@ -121,7 +121,7 @@ absl::StatusOr<Delivery> KafkaSubscription::Poll(absl::Duration wait) {
     MARQUEE_RETURN_IF_ERROR(Fetch());
     // This process may have stood still since the last line.
     if (IsExpired()) continue;
-    watch_error_.Update(watch_.Look(watched_));
+    watch_error_.Update(watch_.Look(watched_, &suspects_));
     Delivery delivery;
     if (watch_error_.ok()) delivery.batch = NextBatch();
     if (events_.empty() && !delivery.batch) MARQUEE_RETURN_IF_ERROR(FirstError());
@@ -202,6 +202,13 @@ std::optional<Batch> KafkaSubscription::NextBatch() {
 }
 
 void KafkaSubscription::WeighTroubles() {
+  for (const std::string& topic : std::exchange(suspects_, {})) {
+    auto watched = watched_.find(topic);
+    if (watched == watched_.end()) continue;
+    absl::Status same =
+        world_.topics.CheckIdentity(topic, watched->second.identity, absl::ZeroDuration());
+    if (absl::IsNotFound(same) || absl::IsFailedPrecondition(same)) watch_error_.Update(same);
+  }
   for (auto& [shard, started] : started_) {
     if (started.trouble == RD_KAFKA_RESP_ERR_NO_ERROR) continue;
     started.error = ErrorOf(shard, started);

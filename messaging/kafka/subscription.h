@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -81,6 +82,8 @@ class KafkaSubscription final : public Subscription {
   DeliveryQueue ready_;
   IdentityWatch watch_;
   std::map<std::string, Watched> watched_;  // the topics of started_ and of the group
+  std::set<std::string>
+      suspects_;  // gone or another, says one broker: to be weighed by the next Poll
   absl::Status watch_error_;
   bool fetcher_is_old_ =
       false;  // it KnowsAnother; renewed by the next Poll, which frees its records

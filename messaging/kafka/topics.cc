@@ -17,8 +17,6 @@
 namespace marquee::messaging::kafka {
 namespace {
 
-// For what was declared a moment ago and is not known to every broker yet.
-constexpr absl::Duration kRumourMax = absl::Milliseconds(300);
 constexpr absl::Duration kRumourPause = absl::Milliseconds(20);
 // A broker that does not answer for this long is not waited for: clients do not ask it either.
 constexpr absl::Duration kSilenceMax = absl::Seconds(2);
@@ -183,11 +181,30 @@ absl::StatusOr<TopicInfo> Topics::Describe(std::string_view topic) {
     {
       MutexLock lock(mutex_);
       known_.erase(name);
-      if (brokers_ < 2) return NoSuchTopic(topic);
     }
-    if (admin_.clock().Uptime() - begin > kRumourMax) return NoSuchTopic(topic);
+    // A broker that has just been started may lag behind the others.
+    MARQUEE_ASSIGN_OR_RETURN(std::vector<Seen> known, SeeOnEachBroker(name));
+    if (known.empty()) return NoSuchTopic(topic);
+    if (admin_.clock().Uptime() - begin > admin_.deadline()) {
+      return absl::DeadlineExceededError(
+          fmt::format("topic {}: waited {} until all brokers know it", name,
+                      absl::FormatDuration(admin_.deadline())));
+    }
     admin_.clock().SleepFor(kRumourPause);
   }
+}
+
+// What each broker that answers knows of the topic; nothing of those that know none.
+absl::StatusOr<std::vector<Topics::Seen>> Topics::SeeOnEachBroker(const std::string& name) {
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<int32_t> brokers, admin_.Brokers());
+  std::vector<Seen> all;
+  for (int32_t broker : brokers) {
+    absl::StatusOr<std::map<std::string, Seen>> seen = See({name}, broker, kSilenceMax);
+    if (absl::IsUnavailable(seen.status())) continue;
+    MARQUEE_RETURN_IF_ERROR(seen.status());
+    if (!seen->empty()) all.push_back(seen->begin()->second);
+  }
+  return all;
 }
 
 absl::StatusOr<TopicInfo> Topics::DescribeRecent(std::string_view topic, absl::Duration age) {
@@ -202,12 +219,19 @@ absl::StatusOr<TopicInfo> Topics::DescribeRecent(std::string_view topic, absl::D
 
 absl::Status Topics::CheckIdentity(std::string_view topic, const TopicIdentity& identity,
                                    absl::Duration age) {
-  MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, DescribeRecent(topic, age));
-  if (info.identity == identity) return absl::OkStatus();
+  absl::StatusOr<TopicInfo> info = DescribeRecent(topic, age);
+  if (!info.ok() && !absl::IsNotFound(info.status())) return info.status();
+  if (info.ok() && info->identity == identity) return absl::OkStatus();
+  // A broker that lags may know none, or a former one: it is another only where nobody knows it.
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<Seen> known, SeeOnEachBroker(std::string(topic)));
+  for (const Seen& seen : known) {
+    if (seen.identity == identity) return absl::OkStatus();
+  }
+  if (known.empty()) return NoSuchTopic(topic);
   return absl::FailedPreconditionError(
       fmt::format("topic {}: expected the one with identity {}, found {}; it was deleted and made "
                   "again, and what is kept of the former is of no use here",
-                  topic, identity, info.identity));
+                  topic, identity, known[0].identity));
 }
 
 absl::StatusOr<std::vector<TopicInfo>> Topics::List() {
@@ -256,10 +280,6 @@ absl::StatusOr<TopicInfo> Topics::Declare(const TopicSpec& spec) {
 
 absl::Status Topics::Create(const TopicSpec& spec) {
   MARQUEE_ASSIGN_OR_RETURN(std::vector<int32_t> brokers, admin_.Brokers());
-  {
-    MutexLock lock(mutex_);
-    brokers_ = brokers.size();
-  }
   ReplicaCounts counts = ReplicaCountsFor(settings_, brokers.size());
   char text[256];
   std::unique_ptr<rd_kafka_NewTopic_t, Freed<rd_kafka_NewTopic_destroy>> topic(

@@ -65,6 +65,7 @@ class Topics {
       const std::vector<std::string>& names);
   absl::StatusOr<std::vector<TopicInfo>> DescribeAll(const std::vector<std::string>& names);
   absl::Status Create(const TopicSpec& spec);
+  absl::StatusOr<std::vector<Seen>> SeeOnEachBroker(const std::string& name);
   // Until every broker that answers tells of the topic what `done` waits for.
   absl::Status OnEveryBroker(const std::string& name,
                              const std::function<bool(const Seen* seen)>& done);
@@ -79,7 +80,6 @@ class Topics {
   Mutex mutex_;
   std::map<TopicIdentity, TopicConfig> configs_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Known, std::less<>> known_ ABSL_GUARDED_BY(mutex_);
-  size_t brokers_ ABSL_GUARDED_BY(mutex_) = 2;  // as last heard; more than one: rumours take time
 };
 
 absl::Status NoSuchTopic(std::string_view topic);

