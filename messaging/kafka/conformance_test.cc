@@ -26,7 +26,10 @@ class KafkaBackend final : public conformance::Backend {
     // A member does several things between two polls that ask the brokers, and a rebalance takes
     // two rounds.
     timings.session_timeout = absl::Seconds(3);
-    timings.settle = absl::Seconds(20);
+    // The first group of a cluster waits until its coordinator's topic was made; a node that was
+    // killed takes a minute to come back on a machine that does other work.
+    timings.settle = absl::Seconds(60);
+    timings.soon = absl::Seconds(60);
     return timings;
   }
 
