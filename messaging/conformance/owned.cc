@@ -77,6 +77,31 @@ void ARevokedShardStaysUntilItIsReleased(Trial& trial) {
   EXPECT_TRUE(herd.Eventually([&] { return second.owned().contains(*revoked); }));
 }
 
+// Whoever gives up one shard after the other goes on with the rest meanwhile.
+void ARevokedShardKeepsItsPlaceUntilItIsReleased(Trial& trial) {
+  constexpr uint32_t kShards = 4;
+  std::string topic = trial.Declare(kShards);
+  auto publisher = MUST(trial.broker().OpenPublisher(topic));
+  // Which shards are asked for is not known: in each round records of another one lie ready then.
+  for (uint32_t round = 0; round < kShards; ++round) {
+    Herd herd(trial, trial.Name("group"), {topic});
+    Member& first = herd.Join();
+    EXPECT_TRUE(herd.EventuallySettled());
+    first.set_releasing(false);
+    herd.Join();
+    EXPECT_TRUE(herd.Eventually([&] {
+      for (const auto& [shard, generation] : first.owned()) {
+        (void)MUST(first.subscription().Next(shard));
+        (void)MUST(first.subscription().Lag(shard));
+      }
+      for (int i = 0; i < 20; ++i) Put(*publisher, "k", "v", Shard(round));
+      (void)MUST(publisher->Flush());
+      return std::any_of(first.events().begin(), first.events().end(),
+                         [](const auto& event) { return event.kind == Kind::kRevoked; });
+    }));
+  }
+}
+
 void ARevokedShardThatIsNotReleasedIsTakenAway(Trial& trial) {
   std::string topic = trial.Declare(4);
   PutMany(trial.broker(), topic, 1, 2'000, 100);
@@ -267,6 +292,7 @@ std::vector<Fact> OwnedFacts() {
           MARQUEE_FACT(MoreMembersThanShardsLeaveSomeIdle),
           MARQUEE_FACT(WhoJoinsGetsItsShareByRevocation),
           MARQUEE_FACT(ARevokedShardStaysUntilItIsReleased),
+          MARQUEE_FACT(ARevokedShardKeepsItsPlaceUntilItIsReleased),
           MARQUEE_FACT(ARevokedShardThatIsNotReleasedIsTakenAway),
           MARQUEE_FACT(WhoLeavesGivesItsShardsToTheOthers),
           MARQUEE_FACT(WhoDoesNotPollLosesItsShardsAndIsToldSo),

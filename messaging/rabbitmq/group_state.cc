@@ -188,6 +188,7 @@ void GroupState::BalanceSlots(int64_t offset, uint32_t shards) {
     ++(id.shards == shards ? share.held : share.elsewhere);
   }
   std::vector<Share*> by_claim;
+  by_claim.reserve(shares.size());
   for (auto& [id, share] : shares) by_claim.push_back(&share);
   std::sort(by_claim.begin(), by_claim.end(), [](const Share* a, const Share* b) {
     return std::tuple(b->held, a->elsewhere, a->joined_at) <

@@ -93,6 +93,7 @@ class RabbitmqBroker final : public Broker {
   absl::StatusOr<std::vector<TopicInfo>> ListTopics() override {
     MARQUEE_ASSIGN_OR_RETURN(std::vector<Topic> topics, topics_.All());
     std::vector<TopicInfo> infos;
+    infos.reserve(topics.size());
     for (const Topic& topic : topics) infos.push_back(InfoOf(topic));
     return infos;
   }

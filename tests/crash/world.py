@@ -113,6 +113,14 @@ class World:
         owners = collections.Counter(shard["member"] for shard in shards)
         return {owner for owner in owners if owner}, owners[""]
 
+    def lag(self, service):
+        """How many messages its group is behind; none where it has not told of every shard."""
+        _, groups = self.command("groups")
+        shards = [shard for group in groups if group["group"] == self.broker.prefix + service for shard in group["shards"]]
+        if not shards or any(shard["position"] is None and shard["lag"] > 0 for shard in shards):
+            return None
+        return sum(shard["lag"] for shard in shards)
+
     def check(self):
         for process in self.processes:
             process.ended_well_or_killed()
