@@ -114,7 +114,7 @@ class TestTest(ScriptTest):
         return result.stdout.splitlines()[-1], result.returncode
 
     def test_TheLastLineSumsAllStages(self):
-        self.assertEqual(self.closing(), ("80 passed, 0 failed", 0))
+        self.assertEqual(self.closing(), ("105 passed, 0 failed", 0))
         self.assertEqual(self.closing("--quick"), ("29 passed, 0 failed", 0))
 
     def test_AStageThatFailsIsCountedAndTheOthersRun(self):
@@ -123,7 +123,7 @@ class TestTest(ScriptTest):
 
     def test_AFailureThatNobodyCountedIsOne(self):
         self.stub("script/model", "exit 1")
-        self.assertEqual(self.closing(), ("79 passed, 1 failed", 1))
+        self.assertEqual(self.closing(), ("104 passed, 1 failed", 1))
         self.stub("bin/ctest", "echo 'No tests were found!!!'; exit 8")
         self.assertEqual(self.closing("--quick"), ("4 passed, 1 failed", 1))
 
