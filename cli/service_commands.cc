@@ -20,7 +20,7 @@ struct ServiceSettings {
   std::string file;
   std::optional<uint64_t> limit;
   uint64_t session_timeout_ms = 6000;
-  uint64_t checkpoint_interval_ms = 5000;
+  uint64_t checkpoint_interval_ms = 500;
   bool follow = false;
   bool strict = false;
   bool new_input = false;
@@ -166,7 +166,7 @@ void AddMeanRatingProducer(CLI::App& app, Action& action) {
         settings.Add("session-timeout-ms", service.session_timeout_ms,
                      "a member silent for so long loses its shards to others");
         settings.Add("checkpoint-interval-ms", service.checkpoint_interval_ms,
-                     "how often the state of a shard is written down");
+                     "how often, at most, the state of a shard is written down");
       },
       [](const ServiceSettings& service, Host& host) -> absl::Status {
         MARQUEE_RETURN_IF_ERROR(ServeIfAsked(service, host, false, false));
