@@ -28,7 +28,7 @@ using messaging::StartPosition;
 constexpr size_t kMeansPerPublish = 4096;
 constexpr absl::Duration kPositionReportInterval = absl::Seconds(1);
 // Batches of `mean-ratings` that are read between two turns.
-constexpr int kMeanBatchesPerTurn = 8;
+constexpr int kEntityBatchesPerTurn = 8;
 
 LogOffset ToLog(Offset offset) { return LogOffset(offset.value()); }
 Offset ToTopic(LogOffset offset) { return Offset(offset.value()); }
@@ -48,7 +48,7 @@ absl::StatusOr<std::unique_ptr<MeanRatingProducer>> MeanRatingProducer::Open(
                            world.broker.OpenPublisher(topics.checkpoints()));
   MARQUEE_ASSIGN_OR_RETURN(producer->dead_letters_,
                            DeadLetters::Open(world, topics.ratings(), "meanratingproducer"));
-  MARQUEE_ASSIGN_OR_RETURN(producer->means_reader_, world.broker.OpenReader({}));
+  MARQUEE_ASSIGN_OR_RETURN(producer->entities_reader_, world.broker.OpenReader({}));
   const std::string group_topics[] = {topics.ratings()};
   MARQUEE_ASSIGN_OR_RETURN(
       producer->member_,
@@ -69,7 +69,7 @@ absl::StatusOr<Turn> MeanRatingProducer::Step(absl::Duration wait) {
   for (const OwnershipEvent& event : delivery.events) Queue(event);
   MARQUEE_RETURN_IF_ERROR(HandleNext());
   if (delivery.batch) MARQUEE_RETURN_IF_ERROR(Apply(*delivery.batch));
-  MARQUEE_RETURN_IF_ERROR(ObserveMeans());
+  MARQUEE_RETURN_IF_ERROR(ObserveEntities());
   if (FlushIsDue(/*nothing_more=*/!delivery.batch)) {
     if (options_.mutilations.checkpoint_before_means)
       MARQUEE_RETURN_IF_ERROR(CheckpointWhatIsDue());
@@ -110,6 +110,8 @@ absl::Status MeanRatingProducer::Restore(Shard shard) {
   MARQUEE_ASSIGN_OR_RETURN(Owned loaded, LoadCheckpoint(shard));
   Owned& owned = owned_.emplace(shard, std::move(loaded)).first->second;
   MARQUEE_RETURN_IF_ERROR(ReadMeans(shard, owned));
+  MARQUEE_RETURN_IF_ERROR(Follow(MeansShard(shard), owned.means_read));
+  MARQUEE_RETURN_IF_ERROR(Follow(CheckpointsShard(shard), owned.checkpoints_read));
   absl::Status started =
       member_->Start(RatingsShard(shard),
                      StartPosition::At(Position{ratings_identity_, ToTopic(owned.state.next())}));
@@ -132,8 +134,7 @@ absl::Status MeanRatingProducer::Restore(Shard shard) {
 
 absl::StatusOr<MeanRatingProducer::Owned> MeanRatingProducer::LoadCheckpoint(Shard shard) {
   Owned owned{ShardState(world_.rules, shard.value())};
-  MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.broker.DescribeShard(CheckpointsShard(shard)));
-  MARQUEE_RETURN_IF_ERROR(ReadCheckpoints(shard, owned, extent.end));
+  MARQUEE_RETURN_IF_ERROR(ReadCheckpoints(shard, owned));
   std::optional<Checkpoint> checkpoint = owned.checkpoints.Best();
   if (!checkpoint) return owned;
   MARQUEE_RETURN_IF_ERROR(VerifyLog(shard, *checkpoint));
@@ -199,9 +200,12 @@ absl::Status MeanRatingProducer::ReadMeans(Shard shard, Owned& owned) {
   owned.means_read = next;
   owned.watermark = owned.newest_watermark;
   owned.state.ObservedMeansThrough(ToLog(next));
-  MARQUEE_ASSIGN_OR_RETURN(messaging::TopicInfo means,
-                           world_.broker.DescribeTopic(world_.topics.mean_ratings()));
-  return means_reader_->Start(MeansShard(shard), StartPosition::At(Position{means.identity, next}));
+  return absl::OkStatus();
+}
+
+absl::Status MeanRatingProducer::Follow(const messaging::TopicShard& shard, Offset from) {
+  MARQUEE_ASSIGN_OR_RETURN(messaging::TopicInfo topic, world_.broker.DescribeTopic(shard.topic));
+  return entities_reader_->Start(shard, StartPosition::At(Position{topic.identity, from}));
 }
 
 // ---- Reading
@@ -244,18 +248,30 @@ absl::Status MeanRatingProducer::BuryDeadLetter(const Batch& batch,
   return dead_letters_->Add(std::move(letter));
 }
 
-absl::Status MeanRatingProducer::ObserveMeans() {
-  for (int i = 0; i < kMeanBatchesPerTurn; ++i) {
-    MARQUEE_ASSIGN_OR_RETURN(Delivery delivery, means_reader_->Poll(absl::ZeroDuration()));
+absl::Status MeanRatingProducer::ObserveEntities() {
+  for (int i = 0; i < kEntityBatchesPerTurn; ++i) {
+    MARQUEE_ASSIGN_OR_RETURN(Delivery delivery, entities_reader_->Poll(absl::ZeroDuration()));
     if (!delivery.batch) return absl::OkStatus();
-    auto found = owned_.find(delivery.batch->shard.shard);
+    const Batch& batch = *delivery.batch;
+    auto found = owned_.find(batch.shard.shard);
     if (found == owned_.end()) continue;
     Owned& owned = found->second;
-    for (const Record& record : delivery.batch->records) ObserveMean(owned, record);
-    owned.means_read = std::max(owned.means_read, delivery.batch->next);
+    if (batch.shard.topic == world_.topics.checkpoints()) {
+      for (const Record& record : batch.records) ObserveCheckpoint(owned, record);
+      continue;
+    }
+    for (const Record& record : batch.records) ObserveMean(owned, record);
+    owned.means_read = std::max(owned.means_read, batch.next);
     owned.state.ObservedMeansThrough(ToLog(owned.means_read));
   }
   return absl::OkStatus();
+}
+
+// What is no part of a checkpoint is passed over: it cannot complete one.
+void MeanRatingProducer::ObserveCheckpoint(Owned& owned, const Record& record) {
+  if (record.offset < owned.checkpoints_read) return;
+  owned.checkpoints_read = record.offset.next();
+  (void)owned.checkpoints.Add(record.key, record.value);
 }
 
 void MeanRatingProducer::ObserveMean(Owned& owned, const Record& record) {
@@ -392,6 +408,7 @@ absl::Status MeanRatingProducer::WriteCheckpoint(Shard shard, Owned& owned) {
                         .next = owned.state.next(),
                         .last_record = owned.last_record,
                         .state = owned.state.Encode()};
+  MARQUEE_RETURN_IF_ERROR(DeleteOldCheckpoints(shard, owned));
   MARQUEE_CRASH_POINT("meanratingproducer.before-checkpoint");
   for (const domain::CheckpointPart& part :
        domain::SplitCheckpoint(checkpoint, world_.random.Next())) {
@@ -399,10 +416,15 @@ absl::Status MeanRatingProducer::WriteCheckpoint(Shard shard, Owned& owned) {
     MARQUEE_RETURN_IF_ERROR(checkpoints_->Publish({&record, 1}));
     MARQUEE_CRASH_POINT("meanratingproducer.checkpoint-part");
   }
-  MARQUEE_ASSIGN_OR_RETURN(messaging::FlushedThrough through, checkpoints_->Flush());
+  MARQUEE_RETURN_IF_ERROR(checkpoints_->Flush().status());
   MARQUEE_CRASH_POINT("meanratingproducer.checkpoint-written");
   owned.checkpointed = checkpoint.next;
-  MARQUEE_RETURN_IF_ERROR(ReadCheckpoints(shard, owned, through.at(shard)));
+  return absl::OkStatus();
+}
+
+// Those below one that was read back complete. They are deleted with the next one that is written,
+// in the same flush.
+absl::Status MeanRatingProducer::DeleteOldCheckpoints(Shard shard, Owned& owned) {
   std::vector<std::string> old = owned.checkpoints.KeysBelowBest();
   if (old.empty()) return absl::OkStatus();
   std::vector<NewRecord> deletions;
@@ -410,21 +432,18 @@ absl::Status MeanRatingProducer::WriteCheckpoint(Shard shard, Owned& owned) {
   for (const std::string& key : old)
     deletions.push_back({.key = key, .value = std::nullopt, .headers = {}, .shard = shard});
   MARQUEE_RETURN_IF_ERROR(checkpoints_->Publish(deletions));
-  MARQUEE_RETURN_IF_ERROR(checkpoints_->Flush().status());
   MARQUEE_CRASH_POINT("meanratingproducer.checkpoints-deleted");
   for (const std::string& key : old) owned.checkpoints.Forget(key);
   return absl::OkStatus();
 }
 
-absl::Status MeanRatingProducer::ReadCheckpoints(Shard shard, Owned& owned, Offset end) {
+absl::Status MeanRatingProducer::ReadCheckpoints(Shard shard, Owned& owned) {
   messaging::TopicShard at = CheckpointsShard(shard);
+  MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.broker.DescribeShard(at));
   MARQUEE_ASSIGN_OR_RETURN(auto reader, world_.broker.OpenReader({}));
-  MARQUEE_ASSIGN_OR_RETURN(messaging::TopicInfo topic, world_.broker.DescribeTopic(at.topic));
-  MARQUEE_RETURN_IF_ERROR(
-      reader->Start(at, StartPosition::At(Position{topic.identity, owned.checkpoints_read})));
-  MARQUEE_RETURN_IF_ERROR(ReadThrough(*reader, at, end, [&](const Record& record) {
-    // What is no part of a checkpoint is passed over: it cannot complete one.
-    (void)owned.checkpoints.Add(record.key, record.value);
+  MARQUEE_RETURN_IF_ERROR(reader->Start(at, StartPosition::AtEarliest()));
+  MARQUEE_RETURN_IF_ERROR(ReadThrough(*reader, at, extent.end, [&](const Record& record) {
+    ObserveCheckpoint(owned, record);
     return absl::OkStatus();
   }));
   MARQUEE_ASSIGN_OR_RETURN(owned.checkpoints_read, reader->Next(at));
@@ -447,7 +466,9 @@ absl::Status MeanRatingProducer::GiveUp(Shard shard) {
 }
 
 void MeanRatingProducer::Forget(Shard shard) {
-  if (owned_.erase(shard) > 0) (void)means_reader_->Release(MeansShard(shard));
+  if (owned_.erase(shard) == 0) return;
+  (void)entities_reader_->Release(MeansShard(shard));
+  (void)entities_reader_->Release(CheckpointsShard(shard));
 }
 
 absl::Status MeanRatingProducer::Drain() {

@@ -82,8 +82,8 @@ class MeanRatingProducer final : public Service {
     domain::LogOffset checkpointed{0};  // the offset of the newest checkpoint
     absl::Duration checkpoint_due;      // uptime
     domain::CheckpointCollector checkpoints;
-    messaging::Offset checkpoints_read{0};
-    domain::ShardState::Counters counted;  // what the metrics know
+    messaging::Offset checkpoints_read{0};  // as means_read, of `mean-ratings-checkpoints`
+    domain::ShardState::Counters counted;   // what the metrics know
     uint64_t conflated = 0;
     // For the canary no_repair_of_means alone.
     absl::flat_hash_map<domain::MovieId, domain::LogOffset> highest_seen;
@@ -111,8 +111,10 @@ class MeanRatingProducer final : public Service {
   absl::Status Apply(const messaging::Batch& batch);
   absl::Status BuryDeadLetter(const messaging::Batch& batch, const domain::LogMessage& message,
                               const std::string& why);
-  absl::Status ObserveMeans();
+  absl::Status Follow(const messaging::TopicShard& shard, messaging::Offset from);
+  absl::Status ObserveEntities();
   void ObserveMean(Owned& owned, const messaging::Record& record);
+  static void ObserveCheckpoint(Owned& owned, const messaging::Record& record);
 
   bool FlushIsDue(bool nothing_more);
   absl::Status FlushMeans();
@@ -121,7 +123,8 @@ class MeanRatingProducer final : public Service {
   absl::Status PublishWatermarks();
   absl::Status CheckpointWhatIsDue();
   absl::Status WriteCheckpoint(messaging::Shard shard, Owned& owned);
-  absl::Status ReadCheckpoints(messaging::Shard shard, Owned& owned, messaging::Offset end);
+  absl::Status DeleteOldCheckpoints(messaging::Shard shard, Owned& owned);
+  absl::Status ReadCheckpoints(messaging::Shard shard, Owned& owned);
   absl::Status GiveUp(messaging::Shard shard);
   void Forget(messaging::Shard shard);
   void TellMetrics(Owned& owned);
@@ -135,7 +138,7 @@ class MeanRatingProducer final : public Service {
   std::unique_ptr<messaging::Publisher> means_;
   std::unique_ptr<messaging::Publisher> checkpoints_;
   std::unique_ptr<DeadLetters> dead_letters_;
-  std::unique_ptr<messaging::Subscription> means_reader_;
+  std::unique_ptr<messaging::Subscription> entities_reader_;
   std::map<messaging::Shard, Owned> owned_;
   // Gained and revoked, one answered between two polls: restoring a shard or giving it up takes
   // its time, and who does not poll loses all of them.
