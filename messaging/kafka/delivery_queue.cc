@@ -21,8 +21,7 @@ DeliveryQueue::DeliveryQueue() : messages_(kMessagesMax) {}
 DeliveryQueue::~DeliveryQueue() { Clear(); }
 
 void DeliveryQueue::Clear() {
-  portions_.clear();
-  first_ = 0;
+  first_ = used_ = 0;
   headers_.clear();
   for (size_t i = 0; i < taken_; ++i) rd_kafka_message_destroy(messages_[i]);
   taken_ = 0;
@@ -35,33 +34,39 @@ void DeliveryQueue::Fill(Fetcher& fetcher) {
   const rd_kafka_topic_t* topic = nullptr;
   int32_t partition = -1;
   const TopicShard* shard = nullptr;
+  Portion* portion = nullptr;
   for (size_t i = 0; i < taken_; ++i) {
     rd_kafka_message_t* message = messages_[i];
-    if (message->rkt != topic || message->partition != partition) {
+    bool same_shard = message->rkt == topic && message->partition == partition;
+    if (!same_shard) {
       topic = message->rkt;
       partition = message->partition;
       shard = fetcher.ShardOf(*message);
     }
-    if (shard != nullptr) Add(*shard, message);
+    if (shard == nullptr) continue;
+    if (!same_shard || portion->error != RD_KAFKA_RESP_ERR_NO_ERROR) portion = &PortionOf(*shard);
+    Add(*portion, message);
   }
 }
 
 Portion& DeliveryQueue::PortionOf(const TopicShard& shard) {
-  if (!portions_.empty() && portions_.back().shard == shard &&
-      portions_.back().error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-    return portions_.back();
-  }
-  for (auto portion = portions_.rbegin(); portion != portions_.rend(); ++portion) {
-    if (portion->shard != shard) continue;
-    if (portion->error == RD_KAFKA_RESP_ERR_NO_ERROR) return *portion;
+  for (size_t i = used_; i > 0; --i) {
+    Portion& portion = portions_[i - 1];
+    if (portion.shard != shard) continue;
+    if (portion.error == RD_KAFKA_RESP_ERR_NO_ERROR) return portion;
     break;
   }
-  portions_.push_back({.shard = shard, .records = {}, .next = std::nullopt, .error_text = {}});
-  return portions_.back();
+  if (used_ == portions_.size()) portions_.emplace_back();
+  Portion& portion = portions_[used_++];
+  portion.shard = shard;
+  portion.records.clear();
+  portion.next.reset();
+  portion.error = RD_KAFKA_RESP_ERR_NO_ERROR;
+  portion.error_text.clear();
+  return portion;
 }
 
-void DeliveryQueue::Add(const TopicShard& shard, rd_kafka_message_t* message) {
-  Portion& portion = PortionOf(shard);
+void DeliveryQueue::Add(Portion& portion, rd_kafka_message_t* message) {
   if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
     portion.next = Offset(message->offset);
     return;
@@ -71,7 +76,7 @@ void DeliveryQueue::Add(const TopicShard& shard, rd_kafka_message_t* message) {
     portion.error_text = rd_kafka_message_errstr(message);
     return;
   }
-  Record record;
+  Record& record = portion.records.emplace_back();
   record.key = View(message->key, message->key_len);
   if (message->payload != nullptr) record.value = View(message->payload, message->len);
   record.headers = HeadersOf(message);
@@ -79,7 +84,6 @@ void DeliveryQueue::Add(const TopicShard& shard, rd_kafka_message_t* message) {
   rd_kafka_timestamp_type_t type;
   record.published = absl::FromUnixMillis(rd_kafka_message_timestamp(message, &type));
   portion.next = record.offset.next();
-  portion.records.push_back(record);
 }
 
 std::span<const Header> DeliveryQueue::HeadersOf(rd_kafka_message_t* message) {
@@ -100,7 +104,7 @@ std::span<const Header> DeliveryQueue::HeadersOf(rd_kafka_message_t* message) {
 }
 
 void DeliveryQueue::Drop(const TopicShard& shard) {
-  for (size_t i = first_; i < portions_.size(); ++i) {
+  for (size_t i = first_; i < used_; ++i) {
     if (portions_[i].shard == shard) portions_[i].shard.topic.clear();
   }
 }

@@ -34,7 +34,7 @@ class DeliveryQueue {
 
   // Takes what `fetcher` has; frees what was taken before. REQUIRES: empty().
   void Fill(Fetcher& fetcher);
-  bool empty() const { return first_ == portions_.size(); }
+  bool empty() const { return first_ == used_; }
   // Valid until the next Fill. REQUIRES: not empty().
   Portion& Pop() { return portions_[first_++]; }
   void Drop(const TopicShard& shard);
@@ -42,13 +42,14 @@ class DeliveryQueue {
   void Clear();
 
  private:
-  void Add(const TopicShard& shard, rd_kafka_message_t* message);
   Portion& PortionOf(const TopicShard& shard);
+  void Add(Portion& portion, rd_kafka_message_t* message);
   std::span<const Header> HeadersOf(rd_kafka_message_t* message);
 
   std::vector<rd_kafka_message_t*> messages_;
-  size_t taken_ = 0;  // of messages_
-  std::vector<Portion> portions_;
+  size_t taken_ = 0;               // of messages_
+  std::vector<Portion> portions_;  // the first `used_`; kept with their memory for the next Fill
+  size_t used_ = 0;
   size_t first_ = 0;  // that was not popped
   std::deque<std::vector<Header>> headers_;
 };
