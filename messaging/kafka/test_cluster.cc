@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "base/status.h"
@@ -28,6 +30,19 @@ std::string Home() {
 std::string ForeignUrl() {
   const char* url = std::getenv("MARQUEE_TEST_KAFKA");
   return url != nullptr ? url : "";
+}
+
+// Whether every thread of the process is stopped. The others go on until the one that takes the
+// signal has had its turn.
+bool StandsStill(pid_t pid) {
+  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid))) {
+    std::ifstream file(task.path() / "stat");
+    std::string line;
+    std::getline(file, line);
+    size_t name_ends = line.rfind(')');
+    if (name_ends != std::string::npos && line.substr(name_ends + 2, 1) != "T") return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -84,16 +99,23 @@ void TestCluster::Restart() {
   (void)Script({"restart", fmt::format("{}", doomed_)});
 }
 
-void TestCluster::Signal(int signal) {
+std::vector<pid_t> TestCluster::Signal(int signal) {
+  std::vector<pid_t> signalled;
   for (int node = 1; node <= nodes_ && !foreign_; ++node) {
     std::ifstream file(fmt::format("{}/test{}/{}/pid", Home(), nodes_, node));
     pid_t pid = 0;
     MARQUEE_CHECK(file >> pid);
     MARQUEE_CHECK(pid > 1 && kill(pid, signal) == 0);
+    signalled.push_back(pid);
   }
+  return signalled;
 }
 
-void TestCluster::Freeze() { Signal(SIGSTOP); }
+void TestCluster::Freeze() {
+  for (pid_t pid : Signal(SIGSTOP)) {
+    while (!StandsStill(pid)) usleep(1000);
+  }
+}
 
 void TestCluster::Resume() {
   Signal(SIGCONT);

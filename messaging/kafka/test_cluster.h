@@ -5,6 +5,8 @@
 #ifndef MARQUEE_MESSAGING_KAFKA_TEST_CLUSTER_H_
 #define MARQUEE_MESSAGING_KAFKA_TEST_CLUSTER_H_
 
+#include <sys/types.h>
+
 #include <string>
 #include <vector>
 
@@ -35,7 +37,7 @@ class TestCluster {
 
  private:
   std::string Script(const std::vector<std::string>& arguments, bool may_fail = false);
-  void Signal(int signal);
+  std::vector<pid_t> Signal(int signal);
 
   const int nodes_;
   const bool foreign_;
