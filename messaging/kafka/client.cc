@@ -29,9 +29,21 @@ void OnLog(const rd_kafka_t*, int, const char*, const char* text) {
   spdlog::debug("librdkafka: {}", text);
 }
 
-void OnDelivered(rd_kafka_t* handle, const rd_kafka_message_t* message, void* opaque) {
+void OnUndelivered(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
   const Client::Callbacks& callbacks = static_cast<Client*>(opaque)->callbacks();
-  callbacks.delivered(handle, message, callbacks.opaque);
+  callbacks.undelivered(*message, callbacks.opaque);
+}
+
+constexpr const char* kInterceptor = "marquee";
+
+rd_kafka_resp_err_t OnAcknowledged(rd_kafka_t*, rd_kafka_message_t* message, void* opaque) {
+  const Client::Callbacks& callbacks = static_cast<Client*>(opaque)->callbacks();
+  callbacks.acknowledged(*message, callbacks.opaque);
+  return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+rd_kafka_resp_err_t OnNew(rd_kafka_t* handle, const rd_kafka_conf_t*, void* opaque, char*, size_t) {
+  return rd_kafka_interceptor_add_on_acknowledgement(handle, kInterceptor, OnAcknowledged, opaque);
 }
 
 int ResetConnection(int socket, void*) {
@@ -97,7 +109,10 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Open(rd_kafka_type_t type,
   rd_kafka_conf_set_opaque(conf.get(), client.get());
   rd_kafka_conf_set_error_cb(conf.get(), OnError);
   rd_kafka_conf_set_log_cb(conf.get(), OnLog);
-  if (callbacks.delivered != nullptr) rd_kafka_conf_set_dr_msg_cb(conf.get(), OnDelivered);
+  if (callbacks.undelivered != nullptr) rd_kafka_conf_set_dr_msg_cb(conf.get(), OnUndelivered);
+  if (callbacks.acknowledged != nullptr) {
+    rd_kafka_conf_interceptor_add_on_new(conf.get(), kInterceptor, OnNew, client.get());
+  }
   if (callbacks.events != 0) rd_kafka_conf_set_events(conf.get(), callbacks.events);
   if (callbacks.reset_connections) rd_kafka_conf_set_closesocket_cb(conf.get(), ResetConnection);
   client->handle_ = rd_kafka_new(type, conf.get(), text, sizeof text);

@@ -28,8 +28,11 @@ ConfigLines CommonConfig(const KafkaSettings& settings, const std::string& clien
 class Client {
  public:
   struct Callbacks {
-    // Called with each delivered or refused message, by whoever polls.
-    void (*delivered)(rd_kafka_t*, const rd_kafka_message_t*, void*) = nullptr;
+    // Called with each message that a producer could not deliver, by whoever polls.
+    void (*undelivered)(const rd_kafka_message_t&, void*) = nullptr;
+    // Called with each message that was delivered or not, by librdkafka's own threads, before it
+    // stops counting as outstanding. Takes no time and calls nothing of librdkafka.
+    void (*acknowledged)(const rd_kafka_message_t&, void*) = nullptr;
     void* opaque = nullptr;
     int events = 0;  // RD_KAFKA_EVENT_…
     // Connections are reset at the end: what this machine has not sent yet is not sent.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "base/status.h"
@@ -19,11 +18,11 @@ constexpr absl::Duration kVerifiedFor = absl::Milliseconds(100);
 constexpr absl::Duration kVerifyWhileWaiting = absl::Seconds(1);
 // What is in flight when all is given up may arrive for this long.
 constexpr absl::Duration kInFlightGrace = absl::Milliseconds(500);
-constexpr int kLookMs = 50;
-constexpr int kQueueMessagesMax = 1'000'000;
+constexpr int kQueueMessagesMax = 100'000;
 constexpr int kBatchMessagesMax = 10'000;
-// Delivery reports are taken after so many records of one call.
-constexpr size_t kServeEvery = 1'000;
+// How long librdkafka is waited for before anything else is looked at: nothing wakes the waiting
+// thread when a record is acknowledged.
+constexpr int kWaitMs = 1;
 
 // An empty text, which is not none.
 constexpr char kEmpty[] = "";
@@ -38,6 +37,9 @@ ConfigLines ConfigFor(const KafkaSettings& settings) {
   // The deadline is ours: a record that librdkafka gave up alone would be a gap.
   config["message.timeout.ms"] = "0";
   config["compression.codec"] = settings.compression;
+  // A report for each record would cost as much as the record: what was stored is told by
+  // Acknowledged.
+  config["delivery.report.only.error"] = "true";
   config["linger.ms"] = fmt::format("{}", settings.linger_ms);
   config["batch.num.messages"] = fmt::format("{}", kBatchMessagesMax);
   config["queue.buffering.max.kbytes"] = fmt::format("{}", settings.queue_bytes / 1024);
@@ -69,7 +71,8 @@ KafkaPublisher::KafkaPublisher(const KafkaSettings& settings, PublisherOptions o
       options_(std::move(options)),
       check_(std::move(check)),
       clock_(clock),
-      verified_at_(clock.Uptime()) {}
+      verified_at_(clock.Uptime()),
+      told_(options_.topic.shards) {}
 
 KafkaPublisher::~KafkaPublisher() {
   if (client_ != nullptr) (void)GiveUp(absl::OkStatus());
@@ -77,8 +80,11 @@ KafkaPublisher::~KafkaPublisher() {
 
 absl::Status KafkaPublisher::Open() {
   Client::Callbacks callbacks;
-  callbacks.delivered = [](rd_kafka_t*, const rd_kafka_message_t* message, void* self) {
-    static_cast<KafkaPublisher*>(self)->Delivered(*message);
+  callbacks.undelivered = [](const rd_kafka_message_t& message, void* self) {
+    static_cast<KafkaPublisher*>(self)->Undelivered(message);
+  };
+  callbacks.acknowledged = [](const rd_kafka_message_t& message, void* self) {
+    static_cast<KafkaPublisher*>(self)->Acknowledged(message);
   };
   callbacks.opaque = this;
   callbacks.reset_connections = true;
@@ -89,19 +95,21 @@ absl::Status KafkaPublisher::Open() {
   return absl::OkStatus();
 }
 
-void KafkaPublisher::Delivered(const rd_kafka_message_t& message) {
-  Shard shard(static_cast<uint32_t>(message.partition));
-  if (message.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    if (failure_.ok()) {
-      failure_ =
-          StatusOf(message.err, fmt::format("publish to {}/{}", options_.topic.name, shard.value()),
-                   ReasonOf(message));
-    }
-  } else if (message.offset < 0) {
-    unknown_.insert(shard);
+void KafkaPublisher::Undelivered(const rd_kafka_message_t& message) {
+  if (!failure_.ok()) return;
+  failure_ =
+      StatusOf(message.err, fmt::format("publish to {}/{}", options_.topic.name, message.partition),
+               ReasonOf(message));
+}
+
+// A shard's records come in order, from one thread at a time.
+void KafkaPublisher::Acknowledged(const rd_kafka_message_t& message) {
+  auto shard = static_cast<size_t>(message.partition);
+  if (message.err != RD_KAFKA_RESP_ERR_NO_ERROR || shard >= told_.size()) return;
+  if (message.offset >= 0) {
+    told_[shard].through.store(message.offset + 1, std::memory_order_relaxed);
   } else {
-    Offset& through = through_[shard];
-    through = std::max(through, Offset(message.offset + 1));
+    told_[shard].without_offset.store(true, std::memory_order_relaxed);
   }
 }
 
@@ -134,7 +142,10 @@ absl::Status KafkaPublisher::GiveUp(absl::Status status) {
   topic_.reset();
   client_.reset();
   failure_ = absl::OkStatus();
-  unknown_.clear();
+  for (Told& told : told_) {
+    told.through = 0;
+    told.without_offset = false;
+  }
   return status;
 }
 
@@ -145,19 +156,27 @@ absl::Status KafkaPublisher::Publish(std::span<const NewRecord> records) {
   if (absl::Status verified = Verify(kVerifiedFor); !verified.ok()) return GiveUp(verified);
   if (client_ == nullptr) MARQUEE_RETURN_IF_ERROR(Open());
   int64_t now_ms = absl::ToUnixMillis(clock_.Now());
-  size_t until_served = kServeEvery;
-  for (const NewRecord& record : records) {
-    if (absl::Status status = Produce(record, now_ms); !status.ok()) return GiveUp(status);
-    if (--until_served > 0) continue;
-    client_->Serve();
-    until_served = kServeEvery;
+  SortByShard(records);
+  for (const Sorted& sorted : sorted_) {
+    if (absl::Status status = Produce(*sorted.record, sorted.shard, now_ms); !status.ok())
+      return GiveUp(status);
   }
   return absl::OkStatus();
 }
 
-absl::Status KafkaPublisher::Produce(const NewRecord& record, int64_t now_ms) {
-  Shard shard = record.shard.value_or(Shard(0));
-  if (!record.shard) shard = ShardOfKey(record.key, options_.topic.shards);
+// librdkafka has a queue for each shard, and walks along it several times: where the records of one
+// lie together in memory that is twice as fast.
+void KafkaPublisher::SortByShard(std::span<const NewRecord> records) {
+  sorted_.clear();
+  for (const NewRecord& record : records) {
+    sorted_.push_back(
+        {&record, record.shard ? *record.shard : ShardOfKey(record.key, options_.topic.shards)});
+  }
+  std::stable_sort(sorted_.begin(), sorted_.end(),
+                   [](const Sorted& a, const Sorted& b) { return a.shard < b.shard; });
+}
+
+absl::Status KafkaPublisher::Produce(const NewRecord& record, Shard shard, int64_t now_ms) {
   rd_kafka_headers_t* headers = HeadersOf(record.headers);
   rd_kafka_vu_t parts[7];
   parts[0].vtype = RD_KAFKA_VTYPE_RKT;
@@ -199,7 +218,7 @@ absl::Status KafkaPublisher::AwaitRoom() {
   absl::Duration give_up = clock_.Uptime() + options_.deadline;
   int before = rd_kafka_outq_len(handle);
   while (rd_kafka_outq_len(handle) >= before) {
-    rd_kafka_poll(handle, kLookMs);
+    rd_kafka_poll(handle, kWaitMs);
     MARQUEE_RETURN_IF_ERROR(Failure());
     if (clock_.Uptime() >= give_up) {
       return absl::DeadlineExceededError(fmt::format(
@@ -216,7 +235,7 @@ absl::Status KafkaPublisher::AwaitDelivery() {
   rd_kafka_t* handle = client_->handle();
   absl::Duration give_up = clock_.Uptime() + options_.deadline;
   while (true) {
-    rd_kafka_resp_err_t flushed = rd_kafka_flush(handle, kLookMs);
+    rd_kafka_resp_err_t flushed = rd_kafka_flush(handle, kWaitMs);
     MARQUEE_RETURN_IF_ERROR(Failure());
     if (flushed == RD_KAFKA_RESP_ERR_NO_ERROR) return absl::OkStatus();
     if (clock_.Uptime() >= give_up) {
@@ -233,12 +252,16 @@ absl::Status KafkaPublisher::AwaitDelivery() {
 }
 
 absl::Status KafkaPublisher::LearnOffsets() {
-  for (Shard shard : unknown_) {
-    MARQUEE_ASSIGN_OR_RETURN(Offset end, check_->EndOf(shard));
-    Offset& through = through_[shard];
+  for (uint32_t i = 0; i < told_.size(); ++i) {
+    int64_t next = told_[i].through.exchange(0);
+    bool ask = told_[i].without_offset.exchange(false);
+    if (next == 0 && !ask) continue;
+    Offset& through = through_[Shard(i)];
+    through = std::max(through, Offset(next));
+    if (!ask) continue;
+    MARQUEE_ASSIGN_OR_RETURN(Offset end, check_->EndOf(Shard(i)));
     through = std::max(through, end);
   }
-  unknown_.clear();
   return absl::OkStatus();
 }
 

@@ -5,15 +5,16 @@
 // broker that stood still meanwhile and goes on later may still store what it had received, after
 // what the new producer has sent: ratings have numbers and means are mended; docs/kafka.md tells.
 //
-// Memory: kafka.queue_bytes. Threads: one at a time; delivery reports come while it waits or
-// serves.
+// Memory: kafka.queue_bytes. Threads: one at a time; what was stored is told by librdkafka's
+// threads.
 #ifndef MARQUEE_MESSAGING_KAFKA_PUBLISHER_H_
 #define MARQUEE_MESSAGING_KAFKA_PUBLISHER_H_
 
+#include <atomic>
 #include <memory>
-#include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -61,11 +62,13 @@ class KafkaPublisher final : public Publisher {
   absl::Status Failure();
   // Throws the producer away; returns `status`.
   absl::Status GiveUp(absl::Status status);
-  absl::Status Produce(const NewRecord& record, int64_t now_ms);
+  void SortByShard(std::span<const NewRecord> records);
+  absl::Status Produce(const NewRecord& record, Shard shard, int64_t now_ms);
   absl::Status AwaitRoom();
   absl::Status AwaitDelivery();
   absl::Status LearnOffsets();
-  void Delivered(const rd_kafka_message_t& message);
+  void Undelivered(const rd_kafka_message_t& message);
+  void Acknowledged(const rd_kafka_message_t& message);
 
   const KafkaSettings& settings_;
   const PublisherOptions options_;
@@ -77,7 +80,17 @@ class KafkaPublisher final : public Publisher {
   absl::Status failure_;  // of a record, not told yet
   absl::Duration verified_at_;
   FlushedThrough through_;
-  std::set<Shard> unknown_;  // stored, at offsets that were not told
+  // By shard, what librdkafka's threads were told since the last flush.
+  struct Told {
+    std::atomic<int64_t> through{0};          // the offset after the last; 0: none
+    std::atomic<bool> without_offset{false};  // one was stored at an offset that was not told
+  };
+  std::vector<Told> told_;
+  struct Sorted {
+    const NewRecord* record;
+    Shard shard;
+  };
+  std::vector<Sorted> sorted_;  // of the Publish that is under way
 };
 
 }  // namespace marquee::messaging::kafka
