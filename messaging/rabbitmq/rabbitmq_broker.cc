@@ -113,18 +113,18 @@ class RabbitmqBroker final : public Broker {
       }
       MARQUEE_RETURN_IF_ERROR(CheckShard(topics[shard.topic].spec, shard.shard));
     }
-    std::vector<Extent> extents;
+    std::vector<ShardId> ids;
+    ids.reserve(shards.size());
+    for (const TopicShard& shard : shards) ids.push_back({topics[shard.topic], shard.shard});
+    std::vector<ShardView> looked;
     absl::Status described =
         session_.Call("describing shards", [&](Connection& connection) -> absl::Status {
-          extents.clear();
-          for (const TopicShard& shard : shards) {
-            MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, topics[shard.topic],
-                                                               shard.shard, world_.clock.Now()));
-            extents.push_back(view.extent);
-          }
+          MARQUEE_ASSIGN_OR_RETURN(looked, views_.Look(connection, ids, world_.clock.Now()));
           return absl::OkStatus();
         });
     MARQUEE_RETURN_IF_ERROR(described);
+    std::vector<Extent> extents;
+    for (const ShardView& view : looked) extents.push_back(view.extent);
     return extents;
   }
 
@@ -138,14 +138,14 @@ class RabbitmqBroker final : public Broker {
   }
 
   absl::StatusOr<std::unique_ptr<Subscription>> OpenReader(SubscriptionOptions options) override {
-    return std::unique_ptr<Subscription>(
-        std::make_unique<RabbitmqSubscription>(world_, session_, topics_, std::move(options)));
+    return std::unique_ptr<Subscription>(std::make_unique<RabbitmqSubscription>(
+        world_, session_, topics_, views_, std::move(options)));
   }
 
   absl::StatusOr<std::unique_ptr<Subscription>> JoinGroup(std::span<const std::string> topics,
                                                           SubscriptionOptions options) override {
-    auto subscription =
-        std::make_unique<RabbitmqSubscription>(world_, session_, topics_, std::move(options));
+    auto subscription = std::make_unique<RabbitmqSubscription>(world_, session_, topics_, views_,
+                                                               std::move(options));
     MARQUEE_RETURN_IF_ERROR(subscription->Join(topics));
     return std::unique_ptr<Subscription>(std::move(subscription));
   }
@@ -206,7 +206,7 @@ class RabbitmqBroker final : public Broker {
       described.reported = Offset(report->second.next);
     }
     MARQUEE_ASSIGN_OR_RETURN(ShardView view,
-                             ViewShard(connection, topic, shard.shard, world_.clock.Now()));
+                             views_.Glance(connection, {topic, shard.shard}, world_.clock.Now()));
     described.lag = view.RecordsBeyond(described.reported.value_or(Offset(0)));
     return described;
   }
@@ -214,6 +214,7 @@ class RabbitmqBroker final : public Broker {
   World world_;
   Session session_;
   Topics topics_;
+  ShardViews views_;
   Compactor compactor_;
 };
 

@@ -8,17 +8,15 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "messaging/pack.h"
+#include "messaging/rabbitmq/follow.h"
 #include "messaging/rabbitmq/message.h"
 #include "messaging/rabbitmq/shard_state.h"
-#include "messaging/rabbitmq/shard_view.h"
 #include "messaging/rabbitmq/stream.h"
 
 namespace marquee::messaging::rabbitmq {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(10);
-// Within this time all nodes route by a new binding.
-constexpr absl::Duration kBindingSettles = absl::Milliseconds(200);
 constexpr absl::Duration kDeletionsKept = absl::Hours(24);
 constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
 constexpr absl::Duration kLookInterval = absl::Milliseconds(100);
@@ -80,6 +78,8 @@ absl::StatusOr<bool> EpochChange::IsDue() {
                      decoder.Clear();
                      MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(message.body), Offset(0)));
                      tally_.records += static_cast<int64_t>(decoder.records().size());
+                   } else {
+                     ++tally_.records;  // a barrier takes as much
                    }
                    tally_.next = message.offset + 1;
                    return message.offset < last.offset;
@@ -101,9 +101,7 @@ absl::StatusOr<bool> EpochChange::RunIfDue() {
   MARQUEE_RETURN_IF_ERROR(Collect());
   MARQUEE_RETURN_IF_ERROR(WriteSnapshot());
   MARQUEE_RETURN_IF_ERROR(WriteShardState(connection_, name(), shard_, topic_.identity, next_));
-  // It stays until the next one comes, for those who are still reading it.
-  MARQUEE_RETURN_IF_ERROR(connection_.Unbind(
-      Changes(state_.epoch), ExchangeOf(name(), topic_.identity), fmt::to_string(shard_.value())));
+  // The former one stays until the next one comes, for those who are still reading it.
   return true;
 }
 
@@ -119,23 +117,18 @@ absl::Status EpochChange::OpenNext() {
   return MakeStream(connection_, Snapshot(next_.epoch), limits, kPatience);
 }
 
+// What is published to the stream after it does not count: its publisher finds the cut before it,
+// and publishes it again to the next epoch's.
 absl::Status EpochChange::Cut() {
-  std::string changes = Changes(state_.epoch);
-  Head head{.kind = Kind::kNext};
-  MARQUEE_RETURN_IF_ERROR(Append(connection_, changes, {MakeMessage(head, "")}, kPatience));
-  MARQUEE_RETURN_IF_ERROR(connection_.Bind(
-      Changes(next_.epoch), ExchangeOf(name(), topic_.identity), fmt::to_string(shard_.value())));
-  world_.clock.SleepFor(kBindingSettles);
-  head.kind = Kind::kCut;
-  MARQUEE_RETURN_IF_ERROR(Append(connection_, changes, {MakeMessage(head, "")}, kPatience));
-  return absl::OkStatus();
+  return Append(connection_, Changes(state_.epoch), {MakeMessage({.kind = Kind::kCut}, "")},
+                kPatience);
 }
 
 absl::Status EpochChange::Collect() {
   ShardCursor cursor = ShardCursor::OfEntities(topic_, shard_, state_, Offset(0));
   PackDecoder decoder;
   absl::Status read =
-      ReadAlong(connection_, &cursor, kPatience, [&](const Taken& taken) -> absl::StatusOr<bool> {
+      FollowOne(connection_, &cursor, kPatience, [&](const Taken& taken) -> absl::StatusOr<bool> {
         if (taken.step == ShardCursor::Step::kPack) {
           decoder.Clear();
           MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(taken.body), cursor.pack_first()));

@@ -26,8 +26,12 @@ constexpr int64_t kLogBytesMax = 8 << 20;
 }  // namespace
 
 RabbitmqSubscription::RabbitmqSubscription(World& world, Session& session, Topics& topics,
-                                           SubscriptionOptions options)
-    : world_(world), session_(session), topics_(topics), options_(std::move(options)) {}
+                                           ShardViews& views, SubscriptionOptions options)
+    : world_(world),
+      session_(session),
+      topics_(topics),
+      views_(views),
+      options_(std::move(options)) {}
 
 RabbitmqSubscription::~RabbitmqSubscription() {
   if (member_.has_value() && connection_ != nullptr && member_->Leave(*connection_).ok()) {
@@ -336,7 +340,7 @@ absl::Status RabbitmqSubscription::CheckRetention(const TopicShard& shard, Start
     return absl::OkStatus();
   }
   MARQUEE_ASSIGN_OR_RETURN(ShardView view,
-                           ViewShard(*connection_, started->topic, shard.shard, now));
+                           GlanceAtEvents(*connection_, {started->topic, shard.shard}, now));
   return absl::OutOfRangeError(fmt::format(
       "{}/{}: retention overtook the reader at {}: the shard now begins at {}", shard.topic,
       shard.shard.value(), started->cursor.position().value(), view.extent.begin.value()));
@@ -371,8 +375,10 @@ absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::Decode(const TopicSha
 absl::StatusOr<RabbitmqSubscription::Started> RabbitmqSubscription::Begin(
     Connection& connection, const Topic& topic, Shard shard, const StartPosition& position) {
   absl::Time now = world_.clock.Now();
+  ShardId id{topic, shard};
   Offset offset;
   std::optional<absl::Time> since;
+  MARQUEE_ASSIGN_OR_RETURN(ShardView view, views_.Look(connection, id, now));
   if (const auto* at = std::get_if<Position>(&position.at)) {
     if (at->topic_identity != topic.identity) {
       return absl::FailedPreconditionError(fmt::format(
@@ -382,13 +388,12 @@ absl::StatusOr<RabbitmqSubscription::Started> RabbitmqSubscription::Begin(
     }
     offset = at->offset;
   } else {
-    MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, topic, shard, now));
     bool is_latest = std::holds_alternative<StartPosition::Latest>(position.at);
     offset = is_latest ? view.extent.end : view.extent.begin;
     if (!is_latest && topic.spec.kind == TopicKind::kEntity) offset = Offset(0);
     if (const auto* time = std::get_if<StartPosition::Since>(&position.at)) since = time->time;
   }
-  MARQUEE_ASSIGN_OR_RETURN(ShardCursor cursor, CursorAt(connection, topic, shard, offset, now));
+  MARQUEE_ASSIGN_OR_RETURN(ShardCursor cursor, views_.CursorAt(connection, id, offset, view));
   return Started{.topic = topic,
                  .cursor = std::move(cursor),
                  .consumer = {},
@@ -445,8 +450,9 @@ absl::StatusOr<int64_t> RabbitmqSubscription::Lag(const TopicShard& shard) {
   int64_t lag = 0;
   MARQUEE_RETURN_IF_ERROR(
       session_.Call("asking for the lag", [&](Connection& connection) -> absl::Status {
-        MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, found->second.topic,
-                                                           shard.shard, world_.clock.Now()));
+        MARQUEE_ASSIGN_OR_RETURN(
+            ShardView view,
+            views_.Glance(connection, {found->second.topic, shard.shard}, world_.clock.Now()));
         lag = view.RecordsBeyond(found->second.cursor.position());
         return absl::OkStatus();
       }));

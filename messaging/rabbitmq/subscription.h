@@ -24,13 +24,15 @@
 #include "messaging/rabbitmq/group_member.h"
 #include "messaging/rabbitmq/session.h"
 #include "messaging/rabbitmq/shard_cursor.h"
+#include "messaging/rabbitmq/shard_view.h"
 #include "messaging/rabbitmq/topics.h"
 
 namespace marquee::messaging::rabbitmq {
 
 class RabbitmqSubscription final : public Subscription {
  public:
-  RabbitmqSubscription(World& world, Session& session, Topics& topics, SubscriptionOptions options);
+  RabbitmqSubscription(World& world, Session& session, Topics& topics, ShardViews& views,
+                       SubscriptionOptions options);
   ~RabbitmqSubscription() override;
   absl::Status Join(std::span<const std::string> topics);
 
@@ -85,6 +87,7 @@ class RabbitmqSubscription final : public Subscription {
   World& world_;
   Session& session_;
   Topics& topics_;
+  ShardViews& views_;
   const SubscriptionOptions options_;
   std::unique_ptr<Connection> connection_;
   std::optional<absl::Duration> down_since_;

@@ -5,13 +5,14 @@ shard, as a publisher of its own. Prints how many records they hold.
 usage: publish_again.py URL TOPIC SHARDS RECORDS_PER_SHARD SEED
 """
 
+import contextlib
 import random
 import struct
 import sys
 
 import pika
 
-SECONDS_BETWEEN_MAX = 5
+SECONDS_BETWEEN_MAX = 2
 PREFETCH = 100
 # A message of ours: docs/rabbitmq.md.
 HEAD_BYTES = 24
@@ -21,22 +22,22 @@ RECORDS_AT = HEAD_BYTES + 8
 
 
 def connect(url):
-    server = pika.URLParameters(url)
-    hosts = url.split("@")[1].split("/")[0].split(",")
+    """To the first node of a cluster's URL that answers."""
+    before, rest = url.split("@")
+    hosts, vhost = rest.split("/")
     failure = None
-    for host in hosts:
-        server.host, server.port = host.split(":")[0], int(host.split(":")[1])
+    for host in hosts.split(","):
         try:
-            return pika.BlockingConnection(server)
+            return pika.BlockingConnection(pika.URLParameters(f"{before}@{host}/{vhost}"))
         except pika.exceptions.AMQPConnectionError as error:
             failure = error
     raise failure
 
 
-def identity_of(channel, topic):
+def identity_of(url, topic):
     """From the log of topics: the identity of the topic that was declared first and is not deleted."""
     topics = {}
-    for body in read(channel, "marquee.topics"):
+    for body in read(url, "marquee.topics"):
         words = body[HEAD_BYTES:].decode(errors="replace").split("\t")
         if words[0] == "topic":
             topics.setdefault(words[1], words[2])
@@ -45,8 +46,12 @@ def identity_of(channel, topic):
     return topics[topic]
 
 
-def read(channel, stream):
-    """The stream's messages from the first on, until none comes any more."""
+def read(url, stream):
+    """The stream's messages from the first on, until none comes any more. On a connection of its own: pika gives back what it
+    has not handed on, which streams refuse, and RabbitMQ closes the connection for it."""
+    connection = connect(url)
+    channel = connection.channel()
+    channel.basic_qos(prefetch_count=PREFETCH)
     try:
         for method, _, body in channel.consume(stream, arguments={"x-stream-offset": "first"}, inactivity_timeout=SECONDS_BETWEEN_MAX):
             if method is None:
@@ -54,13 +59,14 @@ def read(channel, stream):
             channel.basic_ack(method.delivery_tag)
             yield body
     finally:
-        channel.cancel()
+        with contextlib.suppress(pika.exceptions.AMQPError):
+            connection.close()
 
 
-def packs(channel, stream, records_max):
+def packs(url, stream, records_max):
     """The first packs, of at least so many records, and how many records they hold."""
     found, count = [], 0
-    for body in read(channel, stream):
+    for body in read(url, stream):
         if body[KIND_AT] != KIND_PACK:
             continue
         found.append(body)
@@ -73,15 +79,14 @@ def packs(channel, stream, records_max):
 def main(url, topic, shards, records, seed):
     draw = random.Random(int(seed))
     nonce = draw.getrandbits(64)
-    connection = connect(url.replace("%2F", "%2f"))
+    connection = connect(url)
     channel = connection.channel()
-    channel.basic_qos(prefetch_count=PREFETCH)
     channel.confirm_delivery()
-    identity = identity_of(channel, topic)
+    identity = identity_of(url, topic)
     total = 0
     for shard in range(int(shards)):
         stream = f"{topic}.{shard}@{identity}"
-        found, count = packs(channel, stream, int(records))
+        found, count = packs(url, stream, int(records))
         draw.shuffle(found)
         for number, body in enumerate(found):
             head = body[:NONCE_AT] + struct.pack("<QQ", nonce, number + 1)
