@@ -20,7 +20,7 @@ constexpr absl::Duration kPatience = absl::Seconds(10);
 constexpr absl::Duration kDeletionsKept = absl::Hours(24);
 constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
 constexpr absl::Duration kLookInterval = absl::Milliseconds(100);
-constexpr absl::Duration kFailedInterval = absl::Seconds(2);
+constexpr absl::Duration kFailedInterval = absl::Seconds(5);
 
 // One change of epoch, under the shard's lock.
 class EpochChange {
@@ -40,6 +40,7 @@ class EpochChange {
   }
   absl::StatusOr<bool> IsDue();
   absl::Status DeleteEpoch(uint64_t epoch);
+  absl::Status CheckReplicas(const std::vector<std::string>& streams);
   absl::Status OpenNext();
   absl::Status Cut();
   absl::Status Collect();
@@ -105,8 +106,31 @@ absl::StatusOr<bool> EpochChange::RunIfDue() {
   return true;
 }
 
+// A stream has no replica on a node that was away when it was declared, and never gets one; whoever
+// is connected to that node could not read it. So the next epoch waits until all nodes are there.
+absl::Status EpochChange::CheckReplicas(const std::vector<std::string>& streams) {
+  for (const Node& node : world_.url.nodes) {
+    if (world_.url.nodes.size() == 1) break;  // it has just been written there
+    Url one = world_.url;
+    one.nodes = {node};
+    MARQUEE_ASSIGN_OR_RETURN(
+        std::unique_ptr<Connection> connection,
+        Connection::Open(one, world_.settings, "replicas", 0, kConnectTimeout));
+    for (const std::string& stream : streams) {
+      MARQUEE_RETURN_IF_ERROR(ReadFirst(*connection, stream).status());
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status EpochChange::OpenNext() {
-  if (!state_.next_begun) {
+  // One that a former attempt has left may hold changes that count.
+  bool is_left = false;
+  if (state_.next_begun) {
+    absl::Status left = connection_.CheckQueue(Changes(next_.epoch));
+    if (!left.ok() && !absl::IsNotFound(left)) return left;
+    is_left = left.ok();
+  } else {
     state_.next_begun = true;
     MARQUEE_RETURN_IF_ERROR(WriteShardState(connection_, name(), shard_, topic_.identity, state_));
   }
@@ -114,7 +138,12 @@ absl::Status EpochChange::OpenNext() {
   MARQUEE_RETURN_IF_ERROR(MakeStream(connection_, Changes(next_.epoch), limits, kPatience));
   // What a former attempt wrote is in the way.
   MARQUEE_RETURN_IF_ERROR(connection_.DeleteQueue(Snapshot(next_.epoch)));
-  return MakeStream(connection_, Snapshot(next_.epoch), limits, kPatience);
+  MARQUEE_RETURN_IF_ERROR(MakeStream(connection_, Snapshot(next_.epoch), limits, kPatience));
+  if (is_left) return CheckReplicas({Snapshot(next_.epoch)});
+  absl::Status checked = CheckReplicas({Changes(next_.epoch), Snapshot(next_.epoch)});
+  // Nothing was published to it, since there is no cut yet.
+  if (!checked.ok()) MARQUEE_RETURN_IF_ERROR(connection_.DeleteQueue(Changes(next_.epoch)));
+  return checked;
 }
 
 // What is published to the stream after it does not count: its publisher finds the cut before it,
