@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "messaging/rabbitmq/stream.h"
 
 namespace marquee::messaging::rabbitmq {
 namespace {
@@ -20,8 +21,14 @@ class Following {
 
   absl::Status Run(absl::Duration patience) {
     for (Follow& follow : follows_) MARQUEE_RETURN_IF_ERROR(Begin(&follow));
+    absl::Duration silent;
     while (!consumers_.empty()) {
-      MARQUEE_ASSIGN_OR_RETURN(Event event, connection_.WaitOn(kFollowChannel, patience));
+      MARQUEE_ASSIGN_OR_RETURN(Event event, connection_.WaitOn(kFollowChannel, kNudgeAfter));
+      silent = event.kind == Event::Kind::kNone ? silent + kNudgeAfter : absl::ZeroDuration();
+      if (event.kind == Event::Kind::kNone && silent < patience) {
+        if (silent == kNudgeAfter) MARQUEE_RETURN_IF_ERROR(NudgeAll());
+        continue;
+      }
       MARQUEE_RETURN_IF_ERROR(TakeEvent(event, patience));
     }
     return Settle();
@@ -36,6 +43,13 @@ class Following {
                                                     consumer, from, kPrefetch));
     consumers_[consumer] = follow;
     return follow->begun ? follow->begun() : absl::OkStatus();
+  }
+
+  absl::Status NudgeAll() {
+    for (const auto& [consumer, follow] : consumers_) {
+      MARQUEE_RETURN_IF_ERROR(Nudge(connection_, kFollowChannel, follow->cursor->stream()));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status End(const std::string& consumer) {

@@ -242,6 +242,7 @@ TEST(ShardStateTest, ItComesBackAsItWas) {
                    .begin = Offset(5),
                    .floor = Offset(7),
                    .keys = 3,
+                   .end = Offset(99),
                    .next_begun = true};
   EXPECT_EQ(*ShardState::FromText(state.ToText()), state);
   EXPECT_EQ(ShardState::FromText("state\t1").status().code(), absl::StatusCode::kDataLoss);

@@ -22,6 +22,7 @@ struct ShardState {
   Offset begin;        // at or below the first record of snapshot and changes
   Offset floor;        // deletions below it were dropped
   int64_t keys = 0;    // records of the snapshot
+  Offset end;          // right after the newest record before the epoch
   bool next_begun = false;  // this epoch may have ended, and the next one's stream be there
 
   std::string ToText() const;

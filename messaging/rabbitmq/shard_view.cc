@@ -113,6 +113,7 @@ ShardView ViewOf(const ShardViews::Tail& tail) {
                  .records_a_message = tail.records_a_message};
   view.extent.begin = tail.state.keys > 0 ? tail.state.begin : ToOffset(tail.state.base, 1);
   view.extent.end = std::max(tail.end, view.extent.begin);
+  view.records_end = tail.records_end;
   return view;
 }
 
@@ -121,7 +122,8 @@ absl::Status TakeAtTail(const Taken& taken, ShardViews::Tail* tail) {
     tail->end = Offset(tail->cursor.base());
   } else if (taken.head.kind != Kind::kBarrier) {
     tail->end = ToOffset(tail->cursor.base(), taken.stream_offset + 1);
-    // Of the anchor and of marks as well, but nobody minds.
+    if (taken.head.kind != Kind::kPack) return absl::OkStatus();
+    tail->records_end = tail->end;
     MARQUEE_ASSIGN_OR_RETURN(tail->records_a_message, RecordsOf(taken.head, taken.body));
   }
   return absl::OkStatus();
@@ -130,9 +132,9 @@ absl::Status TakeAtTail(const Taken& taken, ShardViews::Tail* tail) {
 }  // namespace
 
 int64_t ShardView::RecordsBeyond(Offset offset) const {
-  if (offset >= extent.end) return 0;
+  if (offset >= records_end) return 0;
   Offset from = std::max(offset, extent.begin);
-  int64_t messages = (extent.end.value() - from.value() + (1 << kIndexBits) - 1) >> kIndexBits;
+  int64_t messages = (records_end.value() - from.value() + (1 << kIndexBits) - 1) >> kIndexBits;
   return messages * records_a_message;
 }
 
@@ -212,7 +214,11 @@ absl::StatusOr<ShardViews::Tail*> ShardViews::FindTail(Connection& connection,
   MARQUEE_ASSIGN_OR_RETURN(ShardState state, ReadShardState(connection, shard.topic.spec.name,
                                                             shard.shard, shard.topic.identity));
   ShardCursor cursor = ShardCursor::OfEntities(shard.topic, shard.shard, state, Offset(state.base));
-  return &tails_.emplace(key, Tail{.cursor = std::move(cursor), .state = state, .end = {}})
+  return &tails_
+              .emplace(key, Tail{.cursor = std::move(cursor),
+                                 .state = state,
+                                 .end = {},
+                                 .records_end = state.end})
               .first->second;
 }
 
@@ -239,7 +245,7 @@ absl::Status ShardViews::LookOnce(Connection& connection, std::span<Looking> loo
     }
     int64_t end = looking.end.end();
     looking.view.records_a_message = looking.end.records();
-    looking.view.extent.end = ToOffset(0, end);
+    looking.view.extent.end = looking.view.records_end = ToOffset(0, end);
     MARQUEE_ASSIGN_OR_RETURN(looking.view.extent.begin,
                              BeginOf(connection, looking.shard, end, now));
   }
@@ -341,7 +347,7 @@ absl::StatusOr<ShardView> GlanceAtEvents(Connection& connection, const ShardId& 
     MARQUEE_RETURN_IF_ERROR(read);
   }
   ShardView view{.extent = {}, .records_a_message = end.records()};
-  view.extent.end = ToOffset(0, end.end());
+  view.extent.end = view.records_end = ToOffset(0, end.end());
   MARQUEE_ASSIGN_OR_RETURN(view.extent.begin, BeginOf(connection, shard, end.end(), now));
   return view;
 }

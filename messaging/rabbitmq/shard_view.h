@@ -37,6 +37,7 @@ struct ShardView {
   // Of an entity topic: where its newest changes are.
   uint64_t epoch = 0;
   int64_t base = 0;
+  Offset records_end;  // right after the newest record, as far as is known
   // Of the newest message: how many records a message about has. At least 1.
   int64_t records_a_message = 1;
 
@@ -64,6 +65,7 @@ class ShardViews {
     ShardCursor cursor;
     ShardState state;  // when it was begun, or later
     Offset end;
+    Offset records_end;
     int64_t records_a_message = 1;
   };
 

@@ -169,6 +169,7 @@ absl::Status EpochChange::Collect() {
   next_.base = cursor.base();
   covered_ = cursor.covered();
   next_.floor = state_.floor;
+  next_.end = std::max(state_.end, newest_.end());
   newest_.DropDeletions(world_.clock.Now() - kDeletionsKept, &next_.floor);
   next_.keys = static_cast<int64_t>(newest_.size());
   next_.begin = newest_.size() > 0 ? newest_.first_offset() : ToOffset(next_.base, 1);
@@ -206,6 +207,7 @@ void Newest::Take(const Record& record) {
   for (const Header& header : record.headers) kept.headers.emplace_back(header.name, header.value);
   kept.published = record.published;
   kept.offset = record.offset;
+  end_ = std::max(end_, record.offset.next());
 }
 
 void Newest::DropDeletions(absl::Time oldest, Offset* floor) {

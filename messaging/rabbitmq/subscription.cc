@@ -300,6 +300,10 @@ absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::TakePending(const Top
     MARQUEE_ASSIGN_OR_RETURN(ShardCursor::Step step,
                              cursor.Take(message.stream_offset, head, message.body));
     if (step == ShardCursor::Step::kMoved) StopConsumer(started);
+    // A repeat: nobody would learn that the position has passed it.
+    if (step == ShardCursor::Step::kNothing && head.kind == Kind::kPack) {
+      return Batch{.shard = shard, .records = {}, .next = cursor.position()};
+    }
     if (step != ShardCursor::Step::kPack) return std::optional<Batch>();
     absl::StatusOr<std::optional<Batch>> decoded =
         Decode(shard, started, PayloadOf(message.body), cursor.pack_first());
