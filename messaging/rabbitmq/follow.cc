@@ -121,6 +121,33 @@ class Following {
 
 }  // namespace
 
+absl::StatusOr<std::vector<std::vector<StreamMessage>>> LastChunks(
+    Connection& connection, std::span<const std::string> streams) {
+  std::map<std::string, size_t> consumers;
+  std::vector<std::vector<StreamMessage>> chunks(streams.size());
+  for (size_t i = 0; i < streams.size(); ++i) {
+    std::string consumer = connection.NewConsumer();
+    consumers[consumer] = i;
+    MARQUEE_RETURN_IF_ERROR(connection.ConsumeSoon(kFollowChannel, streams[i], consumer,
+                                                   {From::Place::kLast}, kPrefetch));
+  }
+  for (const auto& [consumer, index] : consumers) {
+    MARQUEE_RETURN_IF_ERROR(connection.CancelSoon(kFollowChannel, consumer));
+  }
+  // Of what it has begun to send, the broker sends all there is before it answers this.
+  MARQUEE_RETURN_IF_ERROR(connection.Cancel(kFollowChannel, "none"));
+  while (true) {
+    MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kFollowChannel));
+    if (event.kind == Event::Kind::kChannelClosed) return event.why;
+    if (event.kind == Event::Kind::kNone) return chunks;
+    if (event.kind != Event::Kind::kDelivery) continue;
+    MARQUEE_RETURN_IF_ERROR(connection.Acknowledge(kFollowChannel, event.tag, true));
+    auto found = consumers.find(event.consumer);
+    if (found == consumers.end()) continue;
+    chunks[found->second].push_back({event.stream_offset, std::move(event.body)});
+  }
+}
+
 absl::Status FollowAll(Connection& connection, std::span<Follow> follows, absl::Duration patience) {
   if (follows.empty()) return absl::OkStatus();
   absl::Status status = Following(connection, follows).Run(patience);

@@ -10,7 +10,9 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,6 +20,7 @@
 #include "messaging/rabbitmq/connection.h"
 #include "messaging/rabbitmq/message.h"
 #include "messaging/rabbitmq/shard_cursor.h"
+#include "messaging/rabbitmq/stream.h"
 
 namespace marquee::messaging::rabbitmq {
 
@@ -45,6 +48,11 @@ struct Follow {
   // Of each message, which the cursor has taken.
   std::function<absl::StatusOr<Then>(const Taken& taken)> take;
 };
+
+// The last chunks of these streams, as the node has them, in one round trip; empty where nothing
+// comes at once.
+absl::StatusOr<std::vector<std::vector<StreamMessage>>> LastChunks(
+    Connection& connection, std::span<const std::string> streams);
 
 // Until each is done. `patience`: for the next message of any of them.
 absl::Status FollowAll(Connection& connection, std::span<Follow> follows, absl::Duration patience);

@@ -293,36 +293,18 @@ absl::StatusOr<ShardView> ShardViews::Look(Connection& connection, const ShardId
   return views.front();
 }
 
-absl::StatusOr<ShardView> ShardViews::Glance(Connection& connection, const ShardId& shard,
-                                             absl::Time now) {
-  if (IsEvents(shard)) return GlanceAtEvents(connection, shard, now);
-  MutexLock lock(mutex_);
-  absl::StatusOr<ShardView> view;
-  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
-    view = GlanceAtEntities(connection, shard);
-    if (view.ok()) return view;
-    tails_.erase({shard.topic.identity, shard.shard});
-    if (!absl::IsNotFound(view.status()) || connection.broken()) return view;
+absl::StatusOr<int64_t> RecordsAhead(const ShardCursor& cursor,
+                                     std::span<const StreamMessage> chunk) {
+  // Barriers count where the reader has not come to the chunk; they lie ahead of nobody for long.
+  int64_t end = cursor.stream_offset(), records = 1;
+  if (!chunk.empty()) end = std::max(end, chunk.front().offset);
+  for (const StreamMessage& message : chunk) {
+    MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+    if (head.kind != Kind::kPack) continue;
+    end = std::max(end, message.offset + 1);
+    MARQUEE_ASSIGN_OR_RETURN(records, RecordsOf(head, message.body));
   }
-  return view;
-}
-
-absl::StatusOr<ShardView> ShardViews::GlanceAtEntities(Connection& connection,
-                                                       const ShardId& shard) {
-  MARQUEE_ASSIGN_OR_RETURN(Tail * tail, FindTail(connection, shard));
-  while (true) {
-    std::string stream = tail->cursor.stream();
-    MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection, stream));
-    if (last.offset < tail->cursor.stream_offset()) break;
-    absl::Status read = FollowOne(
-        connection, &tail->cursor, kPatience, [&](const Taken& taken) -> absl::StatusOr<bool> {
-          MARQUEE_RETURN_IF_ERROR(TakeAtTail(taken, tail));
-          return taken.step != ShardCursor::Step::kMoved && taken.stream_offset < last.offset;
-        });
-    MARQUEE_RETURN_IF_ERROR(read);
-    if (tail->cursor.stream() == stream) break;
-  }
-  return ViewOf(*tail);
+  return (end - cursor.stream_offset()) * records;
 }
 
 absl::StatusOr<ShardView> GlanceAtEvents(Connection& connection, const ShardId& shard,

@@ -23,6 +23,7 @@
 #include "messaging/rabbitmq/connection.h"
 #include "messaging/rabbitmq/shard_cursor.h"
 #include "messaging/rabbitmq/shard_state.h"
+#include "messaging/rabbitmq/stream.h"
 #include "messaging/rabbitmq/topics.h"
 
 namespace marquee::messaging::rabbitmq {
@@ -53,8 +54,6 @@ class ShardViews {
   absl::StatusOr<std::vector<ShardView>> Look(Connection& connection,
                                               std::span<const ShardId> shards, absl::Time now);
   absl::StatusOr<ShardView> Look(Connection& connection, const ShardId& shard, absl::Time now);
-  // As the connected node knows it, which may be behind. Publishes nothing.
-  absl::StatusOr<ShardView> Glance(Connection& connection, const ShardId& shard, absl::Time now);
 
   // A cursor that begins there. kOutOfRange with the gap: `position` is gone or beyond the end.
   absl::StatusOr<ShardCursor> CursorAt(Connection& connection, const ShardId& shard,
@@ -75,12 +74,14 @@ class ShardViews {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status LookOnce(Connection& connection, std::span<Looking> lookings, absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<ShardView> GlanceAtEntities(Connection& connection, const ShardId& shard)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Mutex mutex_;
   std::map<std::pair<TopicIdentity, Shard>, Tail> tails_ ABSL_GUARDED_BY(mutex_);
 };
+
+// About how many records lie ahead of a cursor in its stream, if that ends with `chunk`.
+absl::StatusOr<int64_t> RecordsAhead(const ShardCursor& cursor,
+                                     std::span<const StreamMessage> chunk);
 
 // A cursor where one stood before whose stream is gone.
 absl::StatusOr<ShardCursor> CursorAgain(Connection& connection, const Topic& topic, Shard shard,

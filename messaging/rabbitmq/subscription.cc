@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "messaging/rabbitmq/follow.h"
 #include "messaging/rabbitmq/message.h"
 #include "messaging/rabbitmq/shard_view.h"
 #include "messaging/rabbitmq/stream.h"
@@ -402,6 +403,7 @@ absl::StatusOr<RabbitmqSubscription::Started> RabbitmqSubscription::Begin(
                  .cursor = std::move(cursor),
                  .consumer = {},
                  .pending = {},
+                 .lag = {},
                  .since = since,
                  .past_retention = false};
 }
@@ -451,16 +453,28 @@ absl::StatusOr<Offset> RabbitmqSubscription::Next(const TopicShard& shard) const
 absl::StatusOr<int64_t> RabbitmqSubscription::Lag(const TopicShard& shard) {
   auto found = started_.find(shard);
   MARQUEE_CHECK(found != started_.end());
-  int64_t lag = 0;
-  MARQUEE_RETURN_IF_ERROR(
+  // Who asks for one asks for all.
+  if (!found->second.lag.has_value()) MARQUEE_RETURN_IF_ERROR(RefreshLags());
+  return *std::exchange(found->second.lag, std::nullopt);
+}
+
+absl::Status RabbitmqSubscription::RefreshLags() {
+  std::vector<std::string> streams;
+  for (auto& [shard, started] : started_) streams.push_back(started.cursor.stream());
+  std::vector<std::vector<StreamMessage>> chunks(streams.size());
+  absl::Status asked =
       session_.Call("asking for the lag", [&](Connection& connection) -> absl::Status {
-        MARQUEE_ASSIGN_OR_RETURN(
-            ShardView view,
-            views_.Glance(connection, {found->second.topic, shard.shard}, world_.clock.Now()));
-        lag = view.RecordsBeyond(found->second.cursor.position());
+        MARQUEE_ASSIGN_OR_RETURN(chunks, LastChunks(connection, streams));
         return absl::OkStatus();
-      }));
-  return lag;
+      });
+  // Of a shard that has moved on the next poll finds out.
+  if (!asked.ok() && !absl::IsNotFound(asked)) return asked;
+  size_t at = 0;
+  for (auto& [shard, started] : started_) {
+    MARQUEE_ASSIGN_OR_RETURN(int64_t ahead, RecordsAhead(started.cursor, chunks[at++]));
+    started.lag = asked.ok() ? ahead : 1;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RabbitmqSubscription::ReportPosition(const TopicShard& shard, Offset next) {

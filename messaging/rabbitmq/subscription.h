@@ -54,6 +54,8 @@ class RabbitmqSubscription final : public Subscription {
     ShardCursor cursor;
     std::string consumer;         // empty: none
     std::deque<Pending> pending;  // sent by the broker, not handed out
+    // As it was when those of all shards were asked for; empty: it was told since.
+    std::optional<int64_t> lag;
     // Of a start at a time: until then nothing is handed out.
     std::optional<absl::Time> since;
     // A record that retention keeps is before the position, so all that follow are kept too.
@@ -82,6 +84,7 @@ class RabbitmqSubscription final : public Subscription {
   absl::StatusOr<Started> Begin(Connection& connection, const Topic& topic, Shard shard,
                                 const StartPosition& position);
   absl::Status WriteReports(bool at_once);
+  absl::Status RefreshLags();
   void StopConsumer(Started* started);
 
   World& world_;
