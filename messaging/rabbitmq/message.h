@@ -48,7 +48,7 @@ std::string MakeMessage(const Head& head, std::string_view text);
 // What the author of a barrier knew when publishing it, as offsets of the stream: of all that is
 // before `known` the last message that is no barrier is right before `end`.
 struct BarrierText {
-  int64_t known = 0;
+  int64_t known = 0;  // negative: nothing
   int64_t end = 0;
 
   std::string ToBytes() const;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -77,11 +78,17 @@ class EndOfEvents {
     if (head.kind != Kind::kBarrier) {
       end_ = offset + 1;
       MARQUEE_ASSIGN_OR_RETURN(records_, RecordsOf(head, body));
-    } else if (is_first) {
+    } else if (is_first && offset <= asked_) {
       MARQUEE_ASSIGN_OR_RETURN(BarrierText text, BarrierText::FromBytes(PayloadOf(body)));
+      if (text.known < 0) {
+        // Its author knew nothing: further back there is somebody who did.
+        text = {.known = std::max<int64_t>(0, offset - back_), .end = 0};
+        back_ *= 2;
+        is_first_ = true;
+      }
       end_ = std::max(end_, text.end);
       if (text.known < offset) {
-        known_ = text.known;
+        asked_ = known_ = text.known;
         return false;
       }
     }
@@ -94,6 +101,8 @@ class EndOfEvents {
 
  private:
   bool is_first_ = true;
+  int64_t back_ = 64;
+  int64_t asked_ = std::numeric_limits<int64_t>::max();  // from where it was read
   int64_t known_ = 0;
   int64_t end_ = 0;
   int64_t records_ = 1;
@@ -178,7 +187,7 @@ absl::StatusOr<Follow::Then> ShardViews::Looking::TakeEvent(Connection& connecti
   if (IsIts(taken.head)) return Follow::Then::kDone;
   MARQUEE_ASSIGN_OR_RETURN(bool is_whole, end.Take(taken.stream_offset, taken.head, taken.body));
   if (!is_whole) {
-    send_at = taken.stream_offset;
+    send_at = std::max(send_at, taken.stream_offset);
     events = ShardCursor::OfEvents(shard.topic, shard.shard, ToOffset(0, end.known()));
     return Follow::Then::kAgain;
   }
@@ -313,20 +322,24 @@ absl::StatusOr<ShardView> GlanceAtEvents(Connection& connection, const ShardId& 
   MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> chunk, ReadLastChunk(connection, stream));
   if (chunk.empty()) return absl::DataLossError(fmt::format("the stream {} is empty", stream));
   EndOfEvents end;
-  for (const StreamMessage& message : chunk) {
-    MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
-    MARQUEE_ASSIGN_OR_RETURN(bool is_whole, end.Take(message.offset, head, message.body));
-    if (is_whole) continue;
-    From from{From::Place::kOffset, end.known()};
-    absl::Status read = ReadFrom(
-        connection, stream, from, kPatience, [&](StreamMessage before) -> absl::StatusOr<bool> {
-          if (before.offset >= message.offset) return false;
-          if (before.offset < from.offset) return true;
-          MARQUEE_ASSIGN_OR_RETURN(Head its, ReadHead(before.body));
-          MARQUEE_RETURN_IF_ERROR(end.Take(before.offset, its, before.body).status());
-          return true;
-        });
-    MARQUEE_RETURN_IF_ERROR(read);
+  int64_t last = chunk.back().offset;
+  for (bool is_whole = false; !is_whole;) {
+    is_whole = true;
+    for (const StreamMessage& message : chunk) {
+      MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+      MARQUEE_ASSIGN_OR_RETURN(is_whole, end.Take(message.offset, head, message.body));
+      if (!is_whole) break;
+    }
+    if (is_whole) break;
+    chunk.clear();
+    int64_t from = end.known();
+    auto take = [&](StreamMessage message) -> absl::StatusOr<bool> {
+      bool more = message.offset < last;
+      if (message.offset >= from) chunk.push_back(std::move(message));
+      return more;
+    };
+    MARQUEE_RETURN_IF_ERROR(
+        ReadFrom(connection, stream, {From::Place::kOffset, from}, kPatience, take));
   }
   ShardView view{.extent = {}, .records_a_message = end.records()};
   view.extent.end = view.records_end = ToOffset(0, end.end());

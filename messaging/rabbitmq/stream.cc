@@ -84,7 +84,8 @@ absl::Status Empty(const std::string& stream) {
 }  // namespace
 
 absl::Status Nudge(Connection& connection, Channel channel, const std::string& stream) {
-  return connection.Send(channel, stream, MakeMessage({.kind = Kind::kAnchor}, ""));
+  BarrierText text{.known = -1, .end = -1};
+  return connection.Send(channel, stream, MakeMessage({.kind = Kind::kBarrier}, text.ToBytes()));
 }
 
 absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,
