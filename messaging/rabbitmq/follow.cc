@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -131,21 +132,32 @@ absl::StatusOr<std::vector<std::vector<StreamMessage>>> LastChunks(
     MARQUEE_RETURN_IF_ERROR(connection.ConsumeSoon(kFollowChannel, streams[i], consumer,
                                                    {From::Place::kLast}, kPrefetch));
   }
+  auto take = [&](absl::Duration patience) -> absl::StatusOr<bool> {
+    MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kFollowChannel, patience));
+    if (event.kind == Event::Kind::kChannelClosed) return event.why;
+    if (event.kind == Event::Kind::kNone) return false;
+    if (event.kind != Event::Kind::kDelivery) return true;
+    MARQUEE_RETURN_IF_ERROR(connection.Acknowledge(kFollowChannel, event.tag, true));
+    auto found = consumers.find(event.consumer);
+    if (found == consumers.end()) return true;
+    chunks[found->second].push_back({event.stream_offset, std::move(event.body)});
+    return true;
+  };
+  auto has_all = [&] {
+    return std::none_of(chunks.begin(), chunks.end(), [](const auto& c) { return c.empty(); });
+  };
+  for (bool more = true; more && !has_all();) {
+    MARQUEE_ASSIGN_OR_RETURN(more, take(kNudgeAfter));
+  }
   for (const auto& [consumer, index] : consumers) {
     MARQUEE_RETURN_IF_ERROR(connection.CancelSoon(kFollowChannel, consumer));
   }
   // Of what it has begun to send, the broker sends all there is before it answers this.
   MARQUEE_RETURN_IF_ERROR(connection.Cancel(kFollowChannel, "none"));
-  while (true) {
-    MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kFollowChannel));
-    if (event.kind == Event::Kind::kChannelClosed) return event.why;
-    if (event.kind == Event::Kind::kNone) return chunks;
-    if (event.kind != Event::Kind::kDelivery) continue;
-    MARQUEE_RETURN_IF_ERROR(connection.Acknowledge(kFollowChannel, event.tag, true));
-    auto found = consumers.find(event.consumer);
-    if (found == consumers.end()) continue;
-    chunks[found->second].push_back({event.stream_offset, std::move(event.body)});
+  for (bool more = true; more;) {
+    MARQUEE_ASSIGN_OR_RETURN(more, take(absl::ZeroDuration()));
   }
+  return chunks;
 }
 
 absl::Status FollowAll(Connection& connection, std::span<Follow> follows, absl::Duration patience) {
