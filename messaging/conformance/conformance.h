@@ -52,6 +52,8 @@ struct Timings {
   // Within this time a group must have settled after members came, went or died, beyond the session
   // timeout.
   absl::Duration settle = absl::Seconds(10);
+  // Within this time the shards of a member whose process was killed are others'.
+  absl::Duration take_over = absl::Seconds(11);
   // What must happen "soon" (a read, retention, compaction) happens within this time.
   absl::Duration soon = absl::Seconds(30);
   // The deadline of the brokers that meet an unreachable server.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "messaging/conformance/herd.h"
 #include "messaging/conformance/trial.h"
 
@@ -77,6 +78,7 @@ void AKilledMembersShardsGoToOthersWithAHigherGeneration(Trial& trial) {
   PutMany(trial.broker(), topic, 1, 300, 60);
   Herd herd(trial, trial.Name("group"), {topic});
   herd.Join();
+  SystemClock clock;
   for (int round = 0; round < 3; ++round) {
     PeerMember doomed = Spawn(trial, herd.group(), topic);
     EXPECT_TRUE(herd.Eventually([&] {
@@ -84,8 +86,10 @@ void AKilledMembersShardsGoToOthersWithAHigherGeneration(Trial& trial) {
       return doomed.owned.size() == 3;
     })) << "it got its share";
     doomed.peer->Kill();
+    absl::Duration killed = clock.Uptime();
     doomed.Look();
     EXPECT_TRUE(herd.EventuallySettled());
+    EXPECT_LE(clock.Uptime() - killed, trial.timings().take_over);
     for (const auto& [shard, generation] : doomed.owned) {
       EXPECT_GT(herd.generation(shard), generation) << shard;
     }

@@ -329,14 +329,6 @@ absl::Status Connection::Bind(const std::string& queue, const std::string& excha
   return Answer(kAdministration, amqp_get_rpc_reply(state_), "binding the queue " + queue);
 }
 
-absl::Status Connection::Unbind(const std::string& queue, const std::string& exchange,
-                                const std::string& key) {
-  MARQUEE_RETURN_IF_ERROR(Prepare(kAdministration));
-  amqp_queue_unbind(state_, kAdministration, Bytes(queue), Bytes(exchange), Bytes(key),
-                    amqp_empty_table);
-  return Answer(kAdministration, amqp_get_rpc_reply(state_), "unbinding the queue " + queue);
-}
-
 absl::Status Connection::SelectConfirms(Channel channel) {
   MARQUEE_RETURN_IF_ERROR(Prepare(channel));
   amqp_confirm_select(state_, channel);
@@ -352,15 +344,25 @@ absl::Status Connection::Publish(Channel channel, const std::string& exchange,
   if (broken_ || confirms == confirming_.end()) {
     return absl::UnavailableError(fmt::format("RabbitMQ at {}: the channel is closed", node_));
   }
+  MARQUEE_RETURN_IF_ERROR(PublishBody(channel, exchange, key, body));
+  ++confirms->second.published;
+  return absl::OkStatus();
+}
+
+absl::Status Connection::Send(Channel channel, const std::string& queue, std::string_view body) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(channel));
+  return PublishBody(channel, "", queue, body);
+}
+
+absl::Status Connection::PublishBody(Channel channel, const std::string& exchange,
+                                     const std::string& key, std::string_view body) {
   amqp_basic_properties_t properties{};
   properties._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_CONTENT_TYPE_FLAG;
   properties.delivery_mode = kPersistent;
   properties.content_type = amqp_cstring_bytes("application/vnd.marquee.pack");
   int error = amqp_basic_publish(state_, channel, Bytes(exchange), Bytes(key), /*mandatory=*/1,
                                  /*immediate=*/0, &properties, Bytes(body));
-  if (error != AMQP_STATUS_OK) return Broken(error, "publishing");
-  ++confirms->second.published;
-  return absl::OkStatus();
+  return error == AMQP_STATUS_OK ? absl::OkStatus() : Broken(error, "publishing");
 }
 
 uint64_t Connection::published(Channel channel) const {
@@ -373,27 +375,60 @@ bool Connection::has_unconfirmed(Channel channel) const {
   return confirms != confirming_.end() && confirms->second.confirmed < confirms->second.published;
 }
 
+namespace {
+
+std::vector<amqp_table_entry_t> Arguments(const From& from) {
+  switch (from.place) {
+    case From::Place::kFirst:
+      return {TextEntry("x-stream-offset", "first")};
+    case From::Place::kLast:
+      return {TextEntry("x-stream-offset", "last")};
+    case From::Place::kNext:
+      return {TextEntry("x-stream-offset", "next")};
+    default:
+      return {NumberEntry("x-stream-offset", from.offset)};
+  }
+}
+
+}  // namespace
+
+absl::Status Connection::SetPrefetch(Channel channel, int messages) {
+  amqp_basic_qos(state_, channel, 0, static_cast<uint16_t>(messages), /*global=*/0);
+  return Answer(channel, amqp_get_rpc_reply(state_), "setting the prefetch");
+}
+
+absl::Status Connection::ConsumeSoon(Channel channel, const std::string& stream,
+                                     const std::string& consumer, const From& from,
+                                     int prefetch_messages) {
+  bool is_new = !open_.contains(channel);
+  MARQUEE_RETURN_IF_ERROR(Prepare(channel));
+  if (is_new) MARQUEE_RETURN_IF_ERROR(SetPrefetch(channel, prefetch_messages));
+  std::vector<amqp_table_entry_t> arguments = Arguments(from);
+  amqp_basic_consume_t consume{};
+  consume.queue = Bytes(stream);
+  consume.consumer_tag = Bytes(consumer);
+  consume.nowait = 1;
+  consume.arguments = Table(arguments);
+  int error = amqp_send_method(state_, channel, AMQP_BASIC_CONSUME_METHOD, &consume);
+  return error == AMQP_STATUS_OK ? absl::OkStatus() : Broken(error, "reading the stream " + stream);
+}
+
+absl::Status Connection::CancelSoon(Channel channel, const std::string& consumer) {
+  if (!broken_ && !open_.contains(channel)) return absl::OkStatus();
+  MARQUEE_RETURN_IF_ERROR(Prepare(channel));
+  amqp_basic_cancel_t cancel{};
+  cancel.consumer_tag = Bytes(consumer);
+  cancel.nowait = 1;
+  int error = amqp_send_method(state_, channel, AMQP_BASIC_CANCEL_METHOD, &cancel);
+  return error == AMQP_STATUS_OK ? absl::OkStatus() : Broken(error, "ending a consumer");
+}
+
 absl::Status Connection::Consume(Channel channel, const std::string& stream,
                                  const std::string& consumer, const From& from,
                                  int prefetch_messages) {
   MARQUEE_RETURN_IF_ERROR(Prepare(channel));
-  amqp_basic_qos(state_, channel, 0, static_cast<uint16_t>(prefetch_messages), /*global=*/0);
-  MARQUEE_RETURN_IF_ERROR(Answer(channel, amqp_get_rpc_reply(state_), "setting the prefetch"));
-  std::vector<amqp_table_entry_t> arguments;
-  switch (from.place) {
-    case From::Place::kFirst:
-      arguments.push_back(TextEntry("x-stream-offset", "first"));
-      break;
-    case From::Place::kLast:
-      arguments.push_back(TextEntry("x-stream-offset", "last"));
-      break;
-    case From::Place::kNext:
-      arguments.push_back(TextEntry("x-stream-offset", "next"));
-      break;
-    case From::Place::kOffset:
-      arguments.push_back(NumberEntry("x-stream-offset", from.offset));
-      break;
-  }
+  MARQUEE_RETURN_IF_ERROR(SetPrefetch(channel, prefetch_messages));
+  std::vector<amqp_table_entry_t> arguments = Arguments(from);
   amqp_basic_consume(state_, channel, Bytes(stream), Bytes(consumer), 0, /*no_ack=*/0, 0,
                      Table(arguments));
   return Answer(channel, amqp_get_rpc_reply(state_), "reading the stream " + stream);
@@ -493,6 +528,8 @@ absl::Status Connection::Take(const amqp_frame_t& frame, Event* event) {
     case AMQP_CHANNEL_CLOSE_METHOD:
       event->kind = Event::Kind::kChannelClosed;
       event->text = Text(Decoded<amqp_channel_close_t>(frame).reply_text);
+      event->why = FromBroker(Decoded<amqp_channel_close_t>(frame).reply_code, event->text,
+                              fmt::format("RabbitMQ at {}", node_));
       ChannelIsClosed(frame.channel);
       return absl::OkStatus();
     case AMQP_CONNECTION_CLOSE_METHOD: {

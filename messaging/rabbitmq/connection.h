@@ -54,6 +54,7 @@ struct Event {
   int64_t stream_offset = -1;
   std::string body;
   std::string text;
+  absl::Status why;  // of kChannelClosed
 };
 
 // Where a consumer of a stream begins.
@@ -96,8 +97,6 @@ class Connection {
   absl::Status DeclareExchange(const std::string& name);
   absl::Status DeleteExchange(const std::string& name);  // ok where there is none
   absl::Status Bind(const std::string& queue, const std::string& exchange, const std::string& key);
-  absl::Status Unbind(const std::string& queue, const std::string& exchange,
-                      const std::string& key);
 
   // From now on what is published on `channel` is confirmed, counted from 1.
   absl::Status SelectConfirms(Channel channel);
@@ -105,6 +104,10 @@ class Connection {
   // REQUIRES: SelectConfirms.
   absl::Status Publish(Channel channel, const std::string& exchange, const std::string& key,
                        std::string_view body);
+
+  // The same to a queue, and never confirmed; where there is none it is returned. On a channel
+  // without confirms.
+  absl::Status Send(Channel channel, const std::string& queue, std::string_view body);
 
   // The tag of what was published last; 0: nothing since SelectConfirms.
   uint64_t published(Channel channel) const;
@@ -115,6 +118,12 @@ class Connection {
   std::string NewConsumer() { return "c" + std::to_string(++consumers_); }
   absl::Status Consume(Channel channel, const std::string& stream, const std::string& consumer,
                        const From& from, int prefetch_messages);
+  // The same without waiting for the broker's answer: an error comes as kChannelClosed, and the
+  // prefetch is that of the channel's first consumer.
+  absl::Status ConsumeSoon(Channel channel, const std::string& stream, const std::string& consumer,
+                           const From& from, int prefetch_messages);
+  // What is on its way still comes.
+  absl::Status CancelSoon(Channel channel, const std::string& consumer);
   // Nothing of the consumer comes after it, but what Wait has not yet returned.
   absl::Status Cancel(Channel channel, const std::string& consumer);
   absl::Status Acknowledge(Channel channel, uint64_t tag, bool multiple);
@@ -134,6 +143,9 @@ class Connection {
   absl::Status SetUpTls(const Settings& settings);
   absl::Status LogIn(const Url& url, const Settings& settings, std::string_view purpose);
   absl::Status Prepare(Channel channel);
+  absl::Status PublishBody(Channel channel, const std::string& exchange, const std::string& key,
+                           std::string_view body);
+  absl::Status SetPrefetch(Channel channel, int messages);
   absl::Status Answer(Channel channel, const amqp_rpc_reply_t_& reply, std::string_view what);
   absl::Status Broken(int library_error, std::string_view what);
   absl::StatusOr<Event> NextEvent(absl::Duration timeout);

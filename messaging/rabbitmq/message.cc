@@ -57,6 +57,20 @@ absl::StatusOr<Head> ReadHead(std::string_view message) {
               .sequence = Read<uint64_t>(message, 16)};
 }
 
+std::string BarrierText::ToBytes() const {
+  std::string bytes;
+  Append(static_cast<uint64_t>(known), &bytes);
+  Append(static_cast<uint64_t>(end), &bytes);
+  return bytes;
+}
+
+absl::StatusOr<BarrierText> BarrierText::FromBytes(std::string_view bytes) {
+  if (bytes.size() != 16) {
+    return absl::DataLossError(fmt::format("a barrier holds {} bytes, expected 16", bytes.size()));
+  }
+  return BarrierText{.known = Read<int64_t>(bytes, 0), .end = Read<int64_t>(bytes, 8)};
+}
+
 std::string ExchangeOf(std::string_view topic, std::string_view identity) {
   return fmt::format("{}@{}", topic, identity);
 }

@@ -22,8 +22,8 @@ namespace marquee::messaging::rabbitmq {
 enum class Kind : uint8_t {
   kPack = 1,         // records
   kAnchor = 2,       // the first message of every stream
-  kNext = 3,         // the messages that follow go to the next epoch's stream as well
-  kCut = 4,          // what follows is in the next epoch's stream alone
+  kBarrier = 3,      // by it its author learns how far the shard goes; what it holds: BarrierText
+  kCut = 4,          // the stream ends here: what follows counts in the next epoch's stream alone
   kSnapshotEnd = 5,  // the snapshot before it is whole; its text says of how much
   kEntry = 6,        // of a log of ours (topics, group, state): text
 };
@@ -44,6 +44,16 @@ struct Head {
 // Appends the 24 bytes.
 void AppendHead(const Head& head, std::string* out);
 std::string MakeMessage(const Head& head, std::string_view text);
+
+// What the author of a barrier knew when publishing it, as offsets of the stream: of all that is
+// before `known` the last message that is no barrier is right before `end`.
+struct BarrierText {
+  int64_t known = 0;  // negative: nothing
+  int64_t end = 0;
+
+  std::string ToBytes() const;
+  static absl::StatusOr<BarrierText> FromBytes(std::string_view bytes);
+};
 // kDataLoss: not a message of ours, or of a later version.
 absl::StatusOr<Head> ReadHead(std::string_view message);
 inline std::string_view PayloadOf(std::string_view message) { return message.substr(kHeadBytes); }

@@ -11,6 +11,8 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "messaging/checks.h"
+#include "messaging/rabbitmq/follow.h"
+#include "messaging/rabbitmq/shard_state.h"
 #include "messaging/rabbitmq/shard_view.h"
 #include "messaging/rabbitmq/stream.h"
 
@@ -23,6 +25,15 @@ constexpr absl::Duration kRestMax = absl::Seconds(1);
 // A publisher speaks of changes when it has made this part of what a new epoch takes.
 constexpr int64_t kSpeakDivisor = 4;
 constexpr absl::Duration kEndTimeout = absl::Seconds(1);
+// A node that has not heard for so long that an epoch has ended is not only behind.
+constexpr absl::Duration kGoneMax = absl::Seconds(5);
+
+absl::Status SomebodyDeleted(std::string_view topic, std::string_view text) {
+  return absl::DataLossError(fmt::format(
+      "topic {}: the broker has no queue for what was published ({}): somebody else deleted a "
+      "stream or an exchange of it; restore it, or delete the topic and declare it anew",
+      topic, text));
+}
 
 }  // namespace
 
@@ -205,9 +216,10 @@ void RabbitmqPublisher::DropConnection() {
   std::set<Shard> again;
   std::deque<Sent> sent;
   for (Sent& message : sent_) {
-    if (message.confirmed && !again.contains(message.shard)) continue;
+    bool is_done = IsEntity() ? message.stored : message.confirmed;
+    if (is_done && !again.contains(message.shard)) continue;
     again.insert(message.shard);
-    message.confirmed = false;
+    message.confirmed = message.stored = false;
     message.tag = 0;
     sent.push_back(std::move(message));
   }
@@ -258,7 +270,71 @@ absl::Status RabbitmqPublisher::Work() {
   MARQUEE_RETURN_IF_ERROR(SendAgain());
   MARQUEE_RETURN_IF_ERROR(SendMore());
   MARQUEE_RETURN_IF_ERROR(TakeEvents());
+  if (ShouldSettle()) {
+    absl::Status settled = Settle();
+    if (!settled.ok()) return Gone(settled);
+    MARQUEE_RETURN_IF_ERROR(SendAgain());
+    // What came meanwhile makes no noise any more.
+    MARQUEE_RETURN_IF_ERROR(TakeEvents());
+    turn_again_ = true;
+  }
   return FinishFlush();
+}
+
+// Not for each: once for many, and where a flush waits.
+bool RabbitmqPublisher::ShouldSettle() {
+  if (!IsEntity()) return false;
+  auto window = static_cast<size_t>(world_.settings.confirm_window_messages);
+  size_t confirmed = 0, unconfirmed = 0;
+  for (const Sent& message : sent_) {
+    if (!message.stored) ++(message.confirmed ? confirmed : unconfirmed);
+  }
+  if (confirmed > window / 2) return true;
+  MutexLock lock(mutex_);
+  return confirmed > 0 && unconfirmed == 0 && flush_waits_ && queue_.empty();
+}
+
+absl::Status RabbitmqPublisher::Settle() {
+  std::map<Shard, uint64_t> wanted;  // the last before which all are confirmed
+  std::set<Shard> unconfirmed, ended;
+  for (const Sent& message : sent_) {
+    if (!message.confirmed) unconfirmed.insert(message.shard);
+    if (!message.stored && !unconfirmed.contains(message.shard)) {
+      wanted[message.shard] = message.sequence;
+    }
+  }
+  std::vector<Follow> follows;
+  for (const auto& [shard, sequence] : wanted) {
+    ShardTail* tail = &tails_[shard];
+    auto take = [&, tail, number = shard,
+                 until = sequence](const Taken& taken) -> absl::StatusOr<Follow::Then> {
+      if (taken.step == ShardCursor::Step::kMoved) {
+        ended.insert(number);
+        return Follow::Then::kDone;
+      }
+      if (taken.head.kind == Kind::kPack && taken.head.nonce == nonce_) {
+        tail->seen = std::max(tail->seen, taken.head.sequence);
+        tail->seen_after = ToOffset(tail->cursor->base(), taken.stream_offset + 1);
+      }
+      return tail->seen >= until ? Follow::Then::kDone : Follow::Then::kMore;
+    };
+    follows.push_back({.cursor = &*tail->cursor, .from = {}, .begun = {}, .take = take});
+  }
+  MARQUEE_RETURN_IF_ERROR(FollowAll(*mine_, follows, kPatience));
+  for (Sent& message : sent_) {
+    if (message.confirmed && message.sequence <= tails_[message.shard].seen) {
+      message.stored = true;
+    } else if (ended.contains(message.shard)) {
+      message.confirmed = false;
+      message.tag = 0;
+    }
+  }
+  PopStored();
+  return absl::OkStatus();
+}
+
+void RabbitmqPublisher::PopStored() {
+  while (!sent_.empty() && sent_.front().stored) sent_.pop_front();
 }
 
 absl::Status RabbitmqPublisher::Connect() {
@@ -313,11 +389,15 @@ absl::Status RabbitmqPublisher::TakeEvent(const Event& event) {
 }
 
 void RabbitmqPublisher::Confirm(uint64_t tag, bool multiple) {
+  // What was published again has a higher tag than what stands behind it.
   for (Sent& message : sent_) {
-    if (message.tag == 0 || message.tag > tag) break;
-    if (message.tag == tag || multiple) message.confirmed = true;
+    if (message.tag == 0 || message.tag > tag) continue;
+    if (message.tag == tag || multiple) {
+      message.confirmed = true;
+      message.stored = !IsEntity();
+    }
   }
-  while (!sent_.empty() && sent_.front().confirmed) sent_.pop_front();
+  PopStored();
 }
 
 // There is no exchange or no queue to publish to.
@@ -328,24 +408,51 @@ absl::Status RabbitmqPublisher::WhyGone(std::string_view text) {
         "topic {} was deleted and declared again: it was {}, it is {}; open a new publisher",
         topic_.spec.name, topic_.identity, topic.identity));
   }
-  for (uint32_t i = 0; i < topic.spec.shards && topic.spec.kind == TopicKind::kEvent; ++i) {
+  if (IsEntity()) return WhyEpochsGone(text);
+  for (uint32_t i = 0; i < topic.spec.shards; ++i) {
     absl::Status there =
         mine_->CheckQueue(EventStreamOf(topic.spec.name, Shard(i), topic.identity));
     if (absl::IsNotFound(there)) break;
     MARQUEE_RETURN_IF_ERROR(there);
     if (i + 1 == topic.spec.shards) return absl::UnavailableError(std::string(text));
   }
-  return absl::DataLossError(fmt::format(
-      "topic {}: the broker has no queue for what was published ({}): somebody else deleted a "
-      "stream or an exchange of it; restore it, or delete the topic and declare it anew",
-      topic_.spec.name, text));
+  return SomebodyDeleted(topic_.spec.name, text);
+}
+
+// Epochs have passed since this publisher read the shard: it begins anew in the present one. That
+// of a node that is behind may be gone for a while.
+absl::Status RabbitmqPublisher::WhyEpochsGone(std::string_view text) {
+  for (auto& [shard, tail] : tails_) {
+    absl::StatusOr<ShardState> state =
+        ReadShardState(*mine_, topic_.spec.name, shard, topic_.identity);
+    absl::Status there = state.status();
+    if (there.ok()) {
+      there =
+          mine_->CheckQueue(EpochStreamOf(topic_.spec.name, shard, topic_.identity, state->epoch));
+    }
+    tail.cursor.reset();
+    tail.known = false;
+    if (!absl::IsNotFound(there)) {
+      MARQUEE_RETURN_IF_ERROR(there);
+      tail.gone_since.reset();
+      continue;
+    }
+    absl::Duration now = world_.clock.Uptime();
+    if (!tail.gone_since.has_value()) tail.gone_since = now;
+    if (now - *tail.gone_since > kGoneMax) return SomebodyDeleted(topic_.spec.name, text);
+  }
+  return absl::UnavailableError(std::string(text));
 }
 
 absl::Status RabbitmqPublisher::SendAgain() {
   for (Sent& message : sent_) {
     if (message.tag != 0) continue;
-    MARQUEE_RETURN_IF_ERROR(mine_->Publish(kPublishChannel, exchange_,
-                                           fmt::to_string(message.shard.value()), message.body));
+    ShardTail& tail = tails_[message.shard];
+    if (!tail.known) MARQUEE_RETURN_IF_ERROR(LearnTail(message.shard, &tail));
+    bool is_entity = IsEntity();
+    MARQUEE_RETURN_IF_ERROR(mine_->Publish(
+        kPublishChannel, is_entity ? "" : exchange_,
+        is_entity ? tail.cursor->stream() : fmt::to_string(message.shard.value()), message.body));
     message.tag = mine_->published(kPublishChannel);
   }
   return absl::OkStatus();
@@ -377,7 +484,6 @@ absl::Status RabbitmqPublisher::SendMore() {
     tail.sequence = message.sequence;
     touched_.insert(message.shard);
     sent_.push_back(std::move(message));
-    if (!tail.known) MARQUEE_RETURN_IF_ERROR(LearnTail(sent_.back().shard, &tail));
     MARQUEE_RETURN_IF_ERROR(SendAgain());
     MARQUEE_RETURN_IF_ERROR(TakeEvents());
   }
@@ -393,9 +499,16 @@ absl::Status RabbitmqPublisher::Gone(const absl::Status& status) {
 
 // Before the first message to the shard: where it will be after.
 absl::Status RabbitmqPublisher::LearnTail(Shard shard, ShardTail* tail) {
-  absl::StatusOr<ShardView> view = ViewShard(*mine_, topic_, shard, absl::InfinitePast());
-  if (!view.ok()) return Gone(view.status());
-  tail->hint = view->extent.end;
+  if (IsEntity()) {
+    absl::StatusOr<ShardState> state =
+        ReadShardState(*mine_, topic_.spec.name, shard, topic_.identity);
+    if (!state.ok()) return Gone(state.status());
+    tail->cursor = ShardCursor::OfEntities(topic_, shard, *state, Offset(state->base));
+  } else {
+    absl::StatusOr<ShardView> view = GlanceAtEvents(*mine_, {topic_, shard}, absl::InfinitePast());
+    if (!view.ok()) return Gone(view.status());
+    tail->hint = view->extent.end;
+  }
   tail->known = true;
   return absl::OkStatus();
 }
@@ -425,12 +538,18 @@ absl::Status RabbitmqPublisher::FinishFlush() {
 }
 
 absl::Status RabbitmqPublisher::FindTail(Shard shard, ShardTail* tail) {
-  ShardState state;
-  MARQUEE_ASSIGN_OR_RETURN(Offset after, FindAfter(*mine_, topic_, shard, {nonce_, tail->sequence},
-                                                   tail->hint, kPatience, &state));
+  if (IsEntity()) {
+    tail->hint = tail->seen_after;
+    tail->flushed = true;
+    SpeakOfChanges(shard, tail);
+    return absl::OkStatus();
+  }
+  MARQUEE_ASSIGN_OR_RETURN(
+      Offset after,
+      FindAfter(*mine_, {topic_, shard}, {nonce_, tail->sequence}, tail->hint, kPatience));
   if (tail->repeated) {
     MARQUEE_ASSIGN_OR_RETURN(ShardView view,
-                             ViewShard(*mine_, topic_, shard, absl::InfinitePast()));
+                             GlanceAtEvents(*mine_, {topic_, shard}, absl::InfinitePast()));
     after = std::max(after, view.extent.end);
     tail->repeated = false;
   }
@@ -443,13 +562,15 @@ absl::Status RabbitmqPublisher::FindTail(Shard shard, ShardTail* tail) {
   }
   tail->hint = after;
   tail->flushed = true;
-  if (topic_.spec.kind == TopicKind::kEvent) return absl::OkStatus();
+  return absl::OkStatus();
+}
+
+void RabbitmqPublisher::SpeakOfChanges(Shard shard, ShardTail* tail) {
   bool is_much = tail->unspoken >= world_.settings.snapshot_records / kSpeakDivisor;
-  if (tail->unspoken >= 0 && !is_much && tail->epoch == state.epoch) return absl::OkStatus();
-  tail->epoch = state.epoch;
+  if (tail->unspoken >= 0 && !is_much && tail->epoch == tail->cursor->epoch()) return;
+  tail->epoch = tail->cursor->epoch();
   tail->unspoken = 0;
   changes_seen_(topic_, shard);
-  return absl::OkStatus();
 }
 
 // Until something is to be done: a word of the broker, a call, the linger.
@@ -457,7 +578,7 @@ void RabbitmqPublisher::Rest() {
   absl::Duration most = kRestMax;
   {
     MutexLock lock(mutex_);
-    if (stop_ || drop_) return;
+    if (stop_ || drop_ || std::exchange(turn_again_, false)) return;
     bool can_send = mine_ != nullptr && fenced_ && mine_->blocked().empty();
     auto window = static_cast<size_t>(world_.settings.confirm_window_messages);
     if (can_send && !queue_.empty() && sent_.size() < window) return;

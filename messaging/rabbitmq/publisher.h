@@ -5,6 +5,9 @@
 // What the former connection sent cannot follow what a new one sends: the new one first declares an
 // exclusive queue that the broker refuses it while the former lives.
 //
+// A message to an entity topic counts where it is before the end of its epoch. So this publisher
+// reads what it has published, and publishes again what came too late.
+//
 // Memory: kQueueBytesMax of open and sealed packs, and the window's packs as they are sent.
 // Threads: the caller's, one at a time, and one of its own. What both touch is guarded.
 #ifndef MARQUEE_MESSAGING_RABBITMQ_PUBLISHER_H_
@@ -30,6 +33,7 @@
 #include "messaging/rabbitmq/connection.h"
 #include "messaging/rabbitmq/message.h"
 #include "messaging/rabbitmq/session.h"
+#include "messaging/rabbitmq/shard_cursor.h"
 #include "messaging/rabbitmq/topics.h"
 
 namespace marquee::messaging::rabbitmq {
@@ -58,6 +62,7 @@ class RabbitmqPublisher final : public Publisher {
     uint64_t sequence = 0;
     uint64_t tag = 0;  // on the present connection; 0: not sent on it
     bool confirmed = false;
+    bool stored = false;  // confirmed, and where it counts
     std::string body;
   };
   // What this publisher knows of a shard that it has published to. Of the thread alone.
@@ -67,8 +72,13 @@ class RabbitmqPublisher final : public Publisher {
     Offset hint;            // right after the last that was looked for
     bool flushed = false;
     bool repeated = false;  // something was sent twice since it was looked for
-    // Of an entity topic: the epoch that was seen last, and the records since its changes were
-    // spoken of.
+    // Of an entity topic. Where its present epoch is read to, from its beginning on, and up to
+    // which sequence this publisher's messages were found in it before an end of it; where that is.
+    std::optional<ShardCursor> cursor;
+    uint64_t seen = 0;
+    Offset seen_after;
+    std::optional<absl::Duration> gone_since;  // its stream
+    // The epoch that was seen last, and the records since its changes were spoken of.
     uint64_t epoch = 0;
     int64_t unspoken = -1;  // -1: never
   };
@@ -94,11 +104,17 @@ class RabbitmqPublisher final : public Publisher {
   std::optional<Sealed> NextSealed();
   absl::Status SendMore();
   absl::Status SendAgain();
+  bool IsEntity() const { return topic_.spec.kind == TopicKind::kEntity; }
+  bool ShouldSettle();
+  absl::Status Settle();
+  void PopStored();
   absl::Status LearnTail(Shard shard, ShardTail* tail);
   absl::Status WhyGone(std::string_view text);
+  absl::Status WhyEpochsGone(std::string_view text);
   absl::Status Gone(const absl::Status& status);
   absl::Status FinishFlush();
   absl::Status FindTail(Shard shard, ShardTail* tail);
+  void SpeakOfChanges(Shard shard, ShardTail* tail);
   bool HasWork();
   bool Lingered() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Rest();
@@ -136,7 +152,8 @@ class RabbitmqPublisher final : public Publisher {
   // Of the thread.
   std::shared_ptr<Connection> mine_;
   bool fenced_ = false;
-  std::deque<Sent> sent_;  // in order; not confirmed
+  std::deque<Sent> sent_;  // in order; not stored, as far as is known
+  bool turn_again_ = false;
   std::map<Shard, ShardTail> tails_;
   std::set<Shard> touched_;  // published to since their tails were found
   uint64_t sequence_ = 0;

@@ -113,18 +113,18 @@ class RabbitmqBroker final : public Broker {
       }
       MARQUEE_RETURN_IF_ERROR(CheckShard(topics[shard.topic].spec, shard.shard));
     }
-    std::vector<Extent> extents;
+    std::vector<ShardId> ids;
+    ids.reserve(shards.size());
+    for (const TopicShard& shard : shards) ids.push_back({topics[shard.topic], shard.shard});
+    std::vector<ShardView> looked;
     absl::Status described =
         session_.Call("describing shards", [&](Connection& connection) -> absl::Status {
-          extents.clear();
-          for (const TopicShard& shard : shards) {
-            MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, topics[shard.topic],
-                                                               shard.shard, world_.clock.Now()));
-            extents.push_back(view.extent);
-          }
+          MARQUEE_ASSIGN_OR_RETURN(looked, views_.Look(connection, ids, world_.clock.Now()));
           return absl::OkStatus();
         });
     MARQUEE_RETURN_IF_ERROR(described);
+    std::vector<Extent> extents;
+    for (const ShardView& view : looked) extents.push_back(view.extent);
     return extents;
   }
 
@@ -138,14 +138,14 @@ class RabbitmqBroker final : public Broker {
   }
 
   absl::StatusOr<std::unique_ptr<Subscription>> OpenReader(SubscriptionOptions options) override {
-    return std::unique_ptr<Subscription>(
-        std::make_unique<RabbitmqSubscription>(world_, session_, topics_, std::move(options)));
+    return std::unique_ptr<Subscription>(std::make_unique<RabbitmqSubscription>(
+        world_, session_, topics_, views_, std::move(options)));
   }
 
   absl::StatusOr<std::unique_ptr<Subscription>> JoinGroup(std::span<const std::string> topics,
                                                           SubscriptionOptions options) override {
-    auto subscription =
-        std::make_unique<RabbitmqSubscription>(world_, session_, topics_, std::move(options));
+    auto subscription = std::make_unique<RabbitmqSubscription>(world_, session_, topics_, views_,
+                                                               std::move(options));
     MARQUEE_RETURN_IF_ERROR(subscription->Join(topics));
     return std::unique_ptr<Subscription>(std::move(subscription));
   }
@@ -180,20 +180,25 @@ class RabbitmqBroker final : public Broker {
     for (const auto& [topic, count] : state.topics()) {
       for (uint32_t i = 0; i < count; ++i) shards.insert({topic, Shard(i)});
     }
+    std::vector<ShardId> ids;
     for (const TopicShard& shard : shards) {
       auto topic = topics.find(shard.topic);
       // Of a topic that was deleted.
       if (topic == topics.end() || shard.shard.value() >= topic->second.spec.shards) continue;
-      MARQUEE_ASSIGN_OR_RETURN(GroupShard described,
-                               DescribeGroupShard(connection, shard, topic->second, state, names));
-      info.shards.push_back(std::move(described));
+      info.shards.push_back(DescribeGroupShard(shard, topic->second, state, names));
+      ids.push_back({topic->second, shard.shard});
+    }
+    MARQUEE_ASSIGN_OR_RETURN(std::vector<ShardView> views,
+                             views_.Look(connection, ids, world_.clock.Now()));
+    for (size_t i = 0; i < views.size(); ++i) {
+      info.shards[i].lag = views[i].RecordsBeyond(info.shards[i].reported.value_or(Offset(0)));
     }
     return info;
   }
 
-  absl::StatusOr<GroupShard> DescribeGroupShard(Connection& connection, const TopicShard& shard,
-                                                const Topic& topic, const GroupState& state,
-                                                const std::map<std::string, std::string>& names) {
+  static GroupShard DescribeGroupShard(const TopicShard& shard, const Topic& topic,
+                                       const GroupState& state,
+                                       const std::map<std::string, std::string>& names) {
     GroupShard described{.shard = shard, .owner = {}, .generation = 0, .reported = {}, .lag = 0};
     auto slot = state.slots().find({topic.spec.shards, shard.shard.value()});
     if (state.topics().contains(shard.topic) && slot != state.slots().end()) {
@@ -205,15 +210,13 @@ class RabbitmqBroker final : public Broker {
     if (report != state.reports().end() && report->second.topic_identity == topic.identity) {
       described.reported = Offset(report->second.next);
     }
-    MARQUEE_ASSIGN_OR_RETURN(ShardView view,
-                             ViewShard(connection, topic, shard.shard, world_.clock.Now()));
-    described.lag = view.RecordsBeyond(described.reported.value_or(Offset(0)));
     return described;
   }
 
   World world_;
   Session session_;
   Topics topics_;
+  ShardViews views_;
   Compactor compactor_;
 };
 

@@ -81,7 +81,6 @@ void ShardCursor::MoveToEpoch(uint64_t epoch, int64_t base) {
   base_ = base;
   stream_ = EpochStreamOf(topic_.spec.name, shard_, topic_.identity, epoch);
   next_ = 0;
-  collecting_ = false;
 }
 
 absl::StatusOr<ShardCursor::Step> ShardCursor::Take(int64_t stream_offset, const Head& head,
@@ -107,25 +106,18 @@ absl::StatusOr<ShardCursor::Step> ShardCursor::TakeSnapshot(const Head& head,
 }
 
 absl::StatusOr<ShardCursor::Step> ShardCursor::TakeChange(int64_t stream_offset, const Head& head) {
+  // A question where the shard ends does not move it.
+  if (head.kind == Kind::kBarrier) return Step::kNothing;
   position_ = std::max(position_, ToOffset(base_, stream_offset + 1));
   MessageId id{head.nonce, head.sequence};
   switch (head.kind) {
     case Kind::kPack:
-      if (collecting_) window_.insert(id);
       if (IsRepeated(id) || covered_.contains(id)) return Step::kNothing;
       pack_first_ = ToOffset(base_, stream_offset);
       return Step::kPack;
-    case Kind::kNext:
-      // One that was begun again says so again: the first counts.
-      if (is_entity_ && !collecting_) {
-        collecting_ = true;
-        window_.clear();
-      }
-      return Step::kNothing;
     case Kind::kCut:
       if (!is_entity_) return Step::kNothing;
-      covered_ = std::exchange(window_, {});
-      covered_.insert(recent_.begin(), recent_.end());
+      covered_ = recent_;
       MoveToEpoch(epoch_ + 1, ToOffset(base_, stream_offset + 1).value() + kEpochGap);
       position_ = std::max(position_, Offset(base_));
       return Step::kMoved;

@@ -2,7 +2,7 @@
 // delivered. Knows no connection: whoever has one hands it the messages.
 //
 // An event topic's shard is one stream. An entity topic's is the snapshot (from the position on),
-// then the changes of each epoch up to the first cut, without what was in the former epoch's too.
+// then the changes of each epoch up to the first cut, without what the former epoch had already.
 //
 // Threads: one. Errors: kDataLoss, what a stream holds is not what should be there.
 #ifndef MARQUEE_MESSAGING_RABBITMQ_SHARD_CURSOR_H_
@@ -36,8 +36,8 @@ inline constexpr size_t kRecentMax = 8192;
 // What names a message, whichever streams it is in: its publisher's nonce, and the sequence.
 using MessageId = std::pair<uint64_t, uint64_t>;
 
-// The end of a snapshot says how much is before it, and which messages of the epoch's stream it
-// covers already.
+// The end of a snapshot says how much is before it, and which messages it covers that may have been
+// sent again to the epoch's stream.
 struct SnapshotEnd {
   uint64_t records = 0;
   uint64_t digest = 0;  // of the snapshot's packs, as SnapshotDigest adds them up
@@ -68,7 +68,7 @@ class ShardCursor {
   bool in_snapshot() const { return in_snapshot_; }
   uint64_t epoch() const { return epoch_; }
   int64_t base() const { return base_; }
-  // Delivered already by the snapshot or the former epoch, though they are in this epoch too.
+  // Delivered already by the snapshot or the former epoch, though they may be in this one too.
   const std::set<MessageId>& covered() const { return covered_; }
 
   enum class Step {
@@ -102,8 +102,6 @@ class ShardCursor {
   uint64_t epoch_ = 0;
   bool is_entity_ = false;
   bool in_snapshot_ = false;
-  bool collecting_ = false;
-  std::set<MessageId> window_;   // since the first kNext: they are in the next epoch's stream too
   std::set<MessageId> covered_;  // delivered already, by the snapshot or the former epoch
   // The last messages: a publisher that lost its connection sends again what was not confirmed.
   std::set<MessageId> recent_;

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -21,20 +24,20 @@ constexpr int64_t kStateBytesMax = 2 << 20;
 }  // namespace
 
 std::string ShardState::ToText() const {
-  return fmt::format("state\t{}\t{}\t{}\t{}\t{}\t{}", epoch, base, begin.value(), floor.value(),
-                     keys, next_begun ? 1 : 0);
+  return fmt::format("state\t{}\t{}\t{}\t{}\t{}\t{}\t{}", epoch, base, begin.value(), floor.value(),
+                     keys, next_begun ? 1 : 0, end.value());
 }
 
 absl::StatusOr<ShardState> ShardState::FromText(std::string_view text) {
   std::vector<std::string> words =
       absl::StrSplit(absl::string_view(text.data(), text.size()), '\t');
   ShardState state;
-  int64_t begin = 0, floor = 0;
+  int64_t begin = 0, floor = 0, end = 0;
   int begun = 0;
-  if (words.size() != 7 || words[0] != "state" || !absl::SimpleAtoi(words[1], &state.epoch) ||
+  if (words.size() != 8 || words[0] != "state" || !absl::SimpleAtoi(words[1], &state.epoch) ||
       !absl::SimpleAtoi(words[2], &state.base) || !absl::SimpleAtoi(words[3], &begin) ||
       !absl::SimpleAtoi(words[4], &floor) || !absl::SimpleAtoi(words[5], &state.keys) ||
-      !absl::SimpleAtoi(words[6], &begun)) {
+      !absl::SimpleAtoi(words[6], &begun) || !absl::SimpleAtoi(words[7], &end)) {
     return absl::DataLossError(
         "expected the state of an entity topic's shard, version 1, found something else; a later "
         "version may have written it");
@@ -42,6 +45,7 @@ absl::StatusOr<ShardState> ShardState::FromText(std::string_view text) {
   state.begin = Offset(begin);
   state.floor = Offset(floor);
   state.next_begun = begun != 0;
+  state.end = Offset(end);
   return state;
 }
 
@@ -55,10 +59,27 @@ absl::Status MakeShardState(Connection& connection, std::string_view topic, Shar
 
 absl::StatusOr<ShardState> ReadShardState(Connection& connection, std::string_view topic,
                                           Shard shard, std::string_view identity) {
-  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last,
-                           ReadLast(connection, StateStreamOf(topic, shard, identity)));
-  MARQUEE_RETURN_IF_ERROR(ReadHead(last.body).status());
-  return ShardState::FromText(PayloadOf(last.body));
+  std::string stream = StateStreamOf(topic, shard, identity);
+  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection, stream));
+  // Behind the newest entry there may be some that say nothing.
+  int64_t end = last.offset;
+  for (int64_t from = end; true; from = std::max<int64_t>(0, 2 * from - end - 1)) {
+    std::optional<std::string> newest;
+    auto take = [&](StreamMessage message) -> absl::StatusOr<bool> {
+      MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+      if (head.kind == Kind::kEntry) newest = std::move(message.body);
+      return message.offset < end;
+    };
+    if (from == end) {
+      MARQUEE_RETURN_IF_ERROR(take(last).status());
+    } else {
+      MARQUEE_RETURN_IF_ERROR(
+          ReadFrom(connection, stream, {From::Place::kOffset, from}, kPatience, take));
+    }
+    if (newest.has_value()) return ShardState::FromText(PayloadOf(*newest));
+    if (from == 0) break;
+  }
+  return absl::DataLossError(fmt::format("the stream {} holds no entry", stream));
 }
 
 absl::Status WriteShardState(Connection& connection, std::string_view topic, Shard shard,

@@ -22,7 +22,8 @@ struct ShardState {
   Offset begin;        // at or below the first record of snapshot and changes
   Offset floor;        // deletions below it were dropped
   int64_t keys = 0;    // records of the snapshot
-  bool next_begun = false;  // the next epoch's stream may be there, and messages in both
+  Offset end;          // right after the newest record before the epoch
+  bool next_begun = false;  // this epoch may have ended, and the next one's stream be there
 
   std::string ToText() const;
   static absl::StatusOr<ShardState> FromText(std::string_view text);

@@ -3,11 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
+#include <optional>
+#include <string>
 #include <utility>
-#include <vector>
 
+#include "base/random.h"
 #include "base/status.h"
 #include "messaging/pack.h"
+#include "messaging/rabbitmq/follow.h"
 #include "messaging/rabbitmq/stream.h"
 
 namespace marquee::messaging::rabbitmq {
@@ -17,18 +21,17 @@ constexpr absl::Duration kPatience = absl::Seconds(10);
 // How often a change of epoch under one's feet is looked around.
 constexpr int kAttemptsMax = 50;
 
-std::string StreamOf(const Topic& topic, Shard shard) {
-  return EventStreamOf(topic.spec.name, shard, topic.identity);
+bool IsEvents(const ShardId& shard) { return shard.topic.spec.kind == TopicKind::kEvent; }
+
+std::string StreamOf(const ShardId& shard) {
+  return EventStreamOf(shard.topic.spec.name, shard.shard, shard.topic.identity);
 }
 
-absl::Status TakeNewest(std::string_view body, ShardView* view) {
-  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(body));
-  if (head.kind != Kind::kPack) return absl::OkStatus();
+absl::StatusOr<int64_t> RecordsOf(const Head& head, std::string_view body) {
+  if (head.kind != Kind::kPack) return 1;
   PackDecoder decoder;
   MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(body), Offset(0)));
-  auto records = static_cast<int64_t>(decoder.records().size());
-  view->records_a_message = std::max<int64_t>(1, records);
-  return absl::OkStatus();
+  return std::max<int64_t>(1, static_cast<int64_t>(decoder.records().size()));
 }
 
 // The first message that retention still keeps, if not all are older.
@@ -37,6 +40,7 @@ absl::StatusOr<int64_t> FirstYoung(Connection& connection, const std::string& st
   int64_t found = last + 1;
   MARQUEE_RETURN_IF_ERROR(ReadFrom(connection, stream, {From::Place::kFirst}, kPatience,
                                    [&](StreamMessage message) -> absl::StatusOr<bool> {
+                                     if (message.offset > last) return false;
                                      MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
                                      if (head.kind == Kind::kPack) {
                                        MARQUEE_ASSIGN_OR_RETURN(absl::Time newest,
@@ -51,91 +55,58 @@ absl::StatusOr<int64_t> FirstYoung(Connection& connection, const std::string& st
   return found;
 }
 
-absl::StatusOr<ShardView> ViewEvents(Connection& connection, const Topic& topic, Shard shard,
-                                     absl::Time now) {
-  std::string stream = StreamOf(topic, shard);
+// Where the records of an event topic's shard begin, if they end at `end`.
+absl::StatusOr<Offset> BeginOf(Connection& connection, const ShardId& shard, int64_t end,
+                               absl::Time now) {
+  std::string stream = StreamOf(shard);
+  if (shard.topic.spec.retention != absl::InfiniteDuration()) {
+    MARQUEE_ASSIGN_OR_RETURN(
+        int64_t young, FirstYoung(connection, stream, end - 1, now - shard.topic.spec.retention));
+    return ToOffset(0, young);
+  }
   MARQUEE_ASSIGN_OR_RETURN(StreamMessage first, ReadFirst(connection, stream));
   MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(first.body));
-  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection, stream));
-  ShardView view;
-  int64_t begin = head.kind == Kind::kAnchor ? first.offset + 1 : first.offset;
-  if (topic.spec.retention != absl::InfiniteDuration()) {
-    MARQUEE_ASSIGN_OR_RETURN(
-        begin, FirstYoung(connection, stream, last.offset, now - topic.spec.retention));
-  }
-  view.extent = {ToOffset(0, begin), ToOffset(0, last.offset + 1)};
-  MARQUEE_RETURN_IF_ERROR(TakeNewest(last.body, &view));
-  return view;
+  return ToOffset(0, head.kind == Kind::kAnchor ? first.offset + 1 : first.offset);
 }
 
-// Where the changes end: in the state's epoch, or in the next where there is a cut. The cursor is
-// in the one or the other then.
-absl::StatusOr<StreamMessage> LastAcrossCut(Connection& connection, const ShardState& state,
-                                            ShardCursor* cursor) {
-  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection, cursor->stream()));
-  if (!state.next_begun) return last;
-  MARQUEE_RETURN_IF_ERROR(
-      ReadAlong(connection, cursor, kPatience, [&](const Taken& taken) -> absl::StatusOr<bool> {
-        return cursor->epoch() == state.epoch && taken.stream_offset < last.offset;
-      }));
-  if (cursor->epoch() == state.epoch) return last;
-  return ReadLast(connection, cursor->stream());
-}
-
-// A cursor at `position`, wherever in the epochs that the state speaks of that is.
-absl::StatusOr<ShardCursor> FindCursor(Connection& connection, const Topic& topic, Shard shard,
-                                       const ShardState& state, Offset position) {
-  if (state.next_begun && position.value() >= state.base) {
-    ShardCursor cursor = ShardCursor::OfEntities(topic, shard, state, Offset(state.base));
-    MARQUEE_RETURN_IF_ERROR(LastAcrossCut(connection, state, &cursor).status());
-    if (cursor.epoch() != state.epoch && position.value() >= cursor.base()) {
-      cursor.SkipTo(position);
-      return cursor;
+// What messages of an event topic's stream say of its end, from a chunk on that is the last.
+class EndOfEvents {
+ public:
+  // Takes the next message. False: what is before it has to be read first, from known() on.
+  absl::StatusOr<bool> Take(int64_t offset, const Head& head, std::string_view body) {
+    bool is_first = std::exchange(is_first_, false);
+    if (head.kind != Kind::kBarrier) {
+      end_ = offset + 1;
+      MARQUEE_ASSIGN_OR_RETURN(records_, RecordsOf(head, body));
+    } else if (is_first && offset <= asked_) {
+      MARQUEE_ASSIGN_OR_RETURN(BarrierText text, BarrierText::FromBytes(PayloadOf(body)));
+      if (text.known < 0) {
+        // Its author knew nothing: further back there is somebody who did.
+        text = {.known = std::max<int64_t>(0, offset - back_), .end = 0};
+        back_ *= 2;
+        is_first_ = true;
+      }
+      end_ = std::max(end_, text.end);
+      if (text.known < offset) {
+        asked_ = known_ = text.known;
+        return false;
+      }
     }
+    known_ = offset + 1;
+    return true;
   }
-  ShardCursor cursor = ShardCursor::OfEntities(topic, shard, state, position);
-  if (cursor.in_snapshot()) return cursor;
-  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection, cursor.stream()));
-  if (position <= ToOffset(state.base, last.offset + 1) ||
-      position.value() - state.base < kEpochGap) {
-    return cursor;
-  }
-  return absl::UnavailableError(
-      fmt::format("{}/{}: position {} is of a later epoch than this node knows of: {}",
-                  topic.spec.name, shard.value(), position.value(), state.epoch));
-}
+  int64_t known() const { return known_; }
+  int64_t end() const { return end_; }
+  int64_t records() const { return records_; }
 
-absl::StatusOr<ShardCursor> CursorIn(Connection& connection, const Topic& topic, Shard shard,
-                                     const ShardState& state, Offset position) {
-  absl::StatusOr<ShardCursor> cursor = FindCursor(connection, topic, shard, state, position);
-  if (!absl::IsNotFound(cursor.status())) return cursor;
-  return absl::UnavailableError(fmt::format("{}/{}: an epoch ends at this moment: {}",
-                                            topic.spec.name, shard.value(),
-                                            std::string(cursor.status().message())));
-}
-
-absl::StatusOr<ShardView> ViewEntities(Connection& connection, const Topic& topic, Shard shard) {
-  const std::string& name = topic.spec.name;
-  absl::Status status;
-  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
-    ShardView view;
-    MARQUEE_ASSIGN_OR_RETURN(view.state, ReadShardState(connection, name, shard, topic.identity));
-    ShardCursor cursor = ShardCursor::OfEntities(topic, shard, view.state, Offset(view.state.base));
-    absl::StatusOr<StreamMessage> last = LastAcrossCut(connection, view.state, &cursor);
-    status = last.status();
-    if (!status.ok() && !absl::IsNotFound(status)) return status;
-    MARQUEE_ASSIGN_OR_RETURN(ShardState after,
-                             ReadShardState(connection, name, shard, topic.identity));
-    if (!(after == view.state) || !status.ok()) continue;
-    view.extent.begin = view.state.keys > 0 ? view.state.begin : ToOffset(view.state.base, 1);
-    view.extent.end = std::max(ToOffset(cursor.base(), last->offset + 1), view.extent.begin);
-    MARQUEE_RETURN_IF_ERROR(TakeNewest(last->body, &view));
-    return view;
-  }
-  return absl::UnavailableError(fmt::format(
-      "{}/{}: its streams changed {} times while they were looked at; the last error: {}", name,
-      shard.value(), kAttemptsMax, std::string(status.message())));
-}
+ private:
+  bool is_first_ = true;
+  int64_t back_ = 64;
+  int64_t asked_ = std::numeric_limits<int64_t>::max();  // from where it was read
+  int64_t known_ = 0;
+  int64_t end_ = 0;
+  int64_t records_ = 1;
+};
 
 absl::Status OutOfRange(const Topic& topic, Shard shard, Offset position, const Extent& extent,
                         std::string_view why) {
@@ -144,12 +115,35 @@ absl::Status OutOfRange(const Topic& topic, Shard shard, Offset position, const 
                   shard.value(), position.value(), extent.begin.value(), extent.end.value(), why));
 }
 
+ShardView ViewOf(const ShardViews::Tail& tail) {
+  ShardView view{.extent = {},
+                 .epoch = tail.cursor.epoch(),
+                 .base = tail.cursor.base(),
+                 .records_a_message = tail.records_a_message};
+  view.extent.begin = tail.state.keys > 0 ? tail.state.begin : ToOffset(tail.state.base, 1);
+  view.extent.end = std::max(tail.end, view.extent.begin);
+  view.records_end = tail.records_end;
+  return view;
+}
+
+absl::Status TakeAtTail(const Taken& taken, ShardViews::Tail* tail) {
+  if (taken.step == ShardCursor::Step::kMoved) {
+    tail->end = Offset(tail->cursor.base());
+  } else if (taken.head.kind != Kind::kBarrier) {
+    tail->end = ToOffset(tail->cursor.base(), taken.stream_offset + 1);
+    if (taken.head.kind != Kind::kPack) return absl::OkStatus();
+    tail->records_end = tail->end;
+    MARQUEE_ASSIGN_OR_RETURN(tail->records_a_message, RecordsOf(taken.head, taken.body));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 int64_t ShardView::RecordsBeyond(Offset offset) const {
-  if (offset >= extent.end) return 0;
+  if (offset >= records_end) return 0;
   Offset from = std::max(offset, extent.begin);
-  int64_t messages = (extent.end.value() - from.value() + (1 << kIndexBits) - 1) >> kIndexBits;
+  int64_t messages = (records_end.value() - from.value() + (1 << kIndexBits) - 1) >> kIndexBits;
   return messages * records_a_message;
 }
 
@@ -161,33 +155,232 @@ absl::StatusOr<absl::Time> NewestOf(std::string_view pack) {
   return newest;
 }
 
-absl::StatusOr<ShardView> ViewShard(Connection& connection, const Topic& topic, Shard shard,
-                                    absl::Time now) {
-  return topic.spec.kind == TopicKind::kEvent ? ViewEvents(connection, topic, shard, now)
-                                              : ViewEntities(connection, topic, shard);
+// A shard that is looked at, up to a barrier of this look.
+struct ShardViews::Looking {
+  const ShardId& shard;
+  ShardView view;
+  Tail* tail = nullptr;  // of an entity topic
+  ShardCursor events;    // of an event topic
+  EndOfEvents end;
+  MessageId id;
+  int64_t send_at = 0;
+  bool sent = false;
+
+  absl::Status Send(Connection& connection) {
+    sent = true;
+    const std::string& stream = tail != nullptr ? tail->cursor.stream() : events.stream();
+    BarrierText text{.known = end.known(), .end = end.end()};
+    return connection.Send(
+        kFollowChannel, stream,
+        MakeMessage({.kind = Kind::kBarrier, .nonce = id.first, .sequence = id.second},
+                    text.ToBytes()));
+  }
+  bool IsIts(const Head& head) const {
+    return head.kind == Kind::kBarrier && MessageId{head.nonce, head.sequence} == id;
+  }
+  absl::StatusOr<Follow::Then> TakeEvent(Connection& connection, const Taken& taken);
+  Follow ToFollow(Connection& connection);
+};
+
+absl::StatusOr<Follow::Then> ShardViews::Looking::TakeEvent(Connection& connection,
+                                                            const Taken& taken) {
+  if (IsIts(taken.head)) return Follow::Then::kDone;
+  MARQUEE_ASSIGN_OR_RETURN(bool is_whole, end.Take(taken.stream_offset, taken.head, taken.body));
+  if (!is_whole) {
+    send_at = std::max(send_at, taken.stream_offset);
+    events = ShardCursor::OfEvents(shard.topic, shard.shard, ToOffset(0, end.known()));
+    return Follow::Then::kAgain;
+  }
+  if (!sent && taken.stream_offset >= send_at) MARQUEE_RETURN_IF_ERROR(Send(connection));
+  return Follow::Then::kMore;
 }
 
-absl::StatusOr<ShardCursor> CursorAt(Connection& connection, const Topic& topic, Shard shard,
-                                     Offset position, absl::Time now) {
-  MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, topic, shard, now));
-  if (position > view.extent.end) {
-    return OutOfRange(topic, shard, position, view.extent, "it is beyond the end");
+Follow ShardViews::Looking::ToFollow(Connection& connection) {
+  if (tail == nullptr) {
+    return {
+        .cursor = &events,
+        .from = From{From::Place::kLast},
+        .begun = {},
+        .take = [this, &connection](const Taken& taken) { return TakeEvent(connection, taken); }};
   }
-  if (topic.spec.kind == TopicKind::kEvent) {
+  return {.cursor = &tail->cursor,
+          .from = {},
+          .begun = [this, &connection] { return Send(connection); },
+          .take = [this](const Taken& taken) -> absl::StatusOr<Follow::Then> {
+            if (IsIts(taken.head)) return Follow::Then::kDone;
+            MARQUEE_RETURN_IF_ERROR(TakeAtTail(taken, tail));
+            return Follow::Then::kMore;
+          }};
+}
+
+// Read from the beginning of its epoch: somebody may have ended it, and others published after
+// that.
+absl::StatusOr<ShardViews::Tail*> ShardViews::FindTail(Connection& connection,
+                                                       const ShardId& shard) {
+  std::pair key(shard.topic.identity, shard.shard);
+  auto found = tails_.find(key);
+  if (found != tails_.end()) return &found->second;
+  MARQUEE_ASSIGN_OR_RETURN(ShardState state, ReadShardState(connection, shard.topic.spec.name,
+                                                            shard.shard, shard.topic.identity));
+  ShardCursor cursor = ShardCursor::OfEntities(shard.topic, shard.shard, state, Offset(state.base));
+  return &tails_
+              .emplace(key, Tail{.cursor = std::move(cursor),
+                                 .state = state,
+                                 .end = {},
+                                 .records_end = state.end})
+              .first->second;
+}
+
+absl::Status ShardViews::LookOnce(Connection& connection, std::span<Looking> lookings,
+                                  absl::Time now) {
+  std::vector<Follow> follows;
+  uint64_t nonce = Random::FromSystem().Next(), sequence = 0;
+  for (Looking& looking : lookings) {
+    looking.id = {nonce, ++sequence};
+    looking.sent = false;
+    looking.send_at = 0;
+    looking.end = EndOfEvents();
+    looking.events = ShardCursor::OfEvents(looking.shard.topic, looking.shard.shard, Offset(0));
+    if (!IsEvents(looking.shard)) {
+      MARQUEE_ASSIGN_OR_RETURN(looking.tail, FindTail(connection, looking.shard));
+    }
+    follows.push_back(looking.ToFollow(connection));
+  }
+  MARQUEE_RETURN_IF_ERROR(FollowAll(connection, follows, kPatience));
+  for (Looking& looking : lookings) {
+    if (looking.tail != nullptr) {
+      looking.view = ViewOf(*looking.tail);
+      continue;
+    }
+    int64_t end = looking.end.end();
+    looking.view.records_a_message = looking.end.records();
+    looking.view.extent.end = looking.view.records_end = ToOffset(0, end);
+    MARQUEE_ASSIGN_OR_RETURN(looking.view.extent.begin,
+                             BeginOf(connection, looking.shard, end, now));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<ShardView>> ShardViews::Look(Connection& connection,
+                                                        std::span<const ShardId> shards,
+                                                        absl::Time now) {
+  MutexLock lock(mutex_);
+  // A shard that is asked for twice is looked at once: a tail is read by one.
+  std::map<std::pair<TopicIdentity, Shard>, size_t> index;
+  std::vector<Looking> lookings;
+  for (const ShardId& shard : shards) {
+    if (!index.emplace(std::pair(shard.topic.identity, shard.shard), lookings.size()).second) {
+      continue;
+    }
+    lookings.push_back({.shard = shard,
+                        .view = {},
+                        .events = ShardCursor::OfEvents(shard.topic, shard.shard, Offset(0)),
+                        .end = {},
+                        .id = {}});
+  }
+  bool has_entities = std::any_of(shards.begin(), shards.end(),
+                                  [](const ShardId& shard) { return !IsEvents(shard); });
+  absl::Status status;
+  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
+    status = LookOnce(connection, lookings, now);
+    if (status.ok()) break;
+    for (const ShardId& shard : shards) tails_.erase({shard.topic.identity, shard.shard});
+    // An epoch's stream goes when the next one's snapshot is there.
+    if (!absl::IsNotFound(status) || !has_entities || connection.broken()) return status;
+  }
+  if (!status.ok()) return status;
+  std::vector<ShardView> views;
+  for (const ShardId& shard : shards) {
+    views.push_back(lookings[index.at({shard.topic.identity, shard.shard})].view);
+  }
+  return views;
+}
+
+absl::StatusOr<ShardView> ShardViews::Look(Connection& connection, const ShardId& shard,
+                                           absl::Time now) {
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<ShardView> views, Look(connection, {&shard, 1}, now));
+  return views.front();
+}
+
+absl::StatusOr<int64_t> RecordsAhead(const ShardCursor& cursor,
+                                     std::span<const StreamMessage> chunk) {
+  // Barriers count where the reader has not come to the chunk; they lie ahead of nobody for long.
+  int64_t end = cursor.stream_offset(), records = 1;
+  if (!chunk.empty()) end = std::max(end, chunk.front().offset);
+  for (const StreamMessage& message : chunk) {
+    MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+    if (head.kind != Kind::kPack) continue;
+    end = std::max(end, message.offset + 1);
+    MARQUEE_ASSIGN_OR_RETURN(records, RecordsOf(head, message.body));
+  }
+  return (end - cursor.stream_offset()) * records;
+}
+
+absl::StatusOr<ShardView> GlanceAtEvents(Connection& connection, const ShardId& shard,
+                                         absl::Time now) {
+  std::string stream = StreamOf(shard);
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> chunk, ReadLastChunk(connection, stream));
+  if (chunk.empty()) return absl::DataLossError(fmt::format("the stream {} is empty", stream));
+  EndOfEvents end;
+  int64_t last = chunk.back().offset;
+  for (bool is_whole = false; !is_whole;) {
+    is_whole = true;
+    for (const StreamMessage& message : chunk) {
+      MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+      MARQUEE_ASSIGN_OR_RETURN(is_whole, end.Take(message.offset, head, message.body));
+      if (!is_whole) break;
+    }
+    if (is_whole) break;
+    chunk.clear();
+    int64_t from = end.known();
+    auto take = [&](StreamMessage message) -> absl::StatusOr<bool> {
+      bool more = message.offset < last;
+      if (message.offset >= from) chunk.push_back(std::move(message));
+      return more;
+    };
+    MARQUEE_RETURN_IF_ERROR(
+        ReadFrom(connection, stream, {From::Place::kOffset, from}, kPatience, take));
+  }
+  ShardView view{.extent = {}, .records_a_message = end.records()};
+  view.extent.end = view.records_end = ToOffset(0, end.end());
+  MARQUEE_ASSIGN_OR_RETURN(view.extent.begin, BeginOf(connection, shard, end.end(), now));
+  return view;
+}
+
+absl::StatusOr<ShardCursor> ShardViews::CursorAt(Connection& connection, const ShardId& shard,
+                                                 Offset position, const ShardView& view) {
+  const auto& [topic, number] = shard;
+  if (position > view.extent.end) {
+    return OutOfRange(topic, number, position, view.extent, "it is beyond the end");
+  }
+  if (IsEvents(shard)) {
     // Before the first record of all there is nothing that could be missed.
     bool complete = view.extent.begin <= ToOffset(0, 1);
     if (position < view.extent.begin && !complete) {
-      return OutOfRange(topic, shard, position, view.extent,
+      return OutOfRange(topic, number, position, view.extent,
                         "retention has dropped what was there");
     }
-    return ShardCursor::OfEvents(topic, shard, position);
+    return ShardCursor::OfEvents(topic, number, position);
   }
-  if (position > view.extent.begin && position < view.state.floor) {
-    return OutOfRange(topic, shard, position, view.extent,
-                      fmt::format("deletions below {} were dropped; read from the start",
-                                  view.state.floor.value()));
+  MARQUEE_ASSIGN_OR_RETURN(ShardState state,
+                           ReadShardState(connection, topic.spec.name, number, topic.identity));
+  {
+    MutexLock lock(mutex_);
+    auto tail = tails_.find({topic.identity, number});
+    if (tail != tails_.end() && tail->second.state.epoch < state.epoch) {
+      tail->second.state = state;
+    }
   }
-  return CursorIn(connection, topic, shard, view.state, position);
+  if (position > view.extent.begin && position > state.begin && position < state.floor) {
+    return OutOfRange(
+        topic, number, position, view.extent,
+        fmt::format("deletions below {} were dropped; read from the start", state.floor.value()));
+  }
+  // The node may not have read yet that the shard is there already.
+  if (view.epoch > state.epoch && position.value() >= view.base) {
+    state = {.epoch = view.epoch, .base = view.base};
+  }
+  return ShardCursor::OfEntities(topic, number, state, position);
 }
 
 absl::StatusOr<ShardCursor> CursorAgain(Connection& connection, const Topic& topic, Shard shard,
@@ -202,89 +395,36 @@ absl::StatusOr<ShardCursor> CursorAgain(Connection& connection, const Topic& top
                     "start",
                     state.floor.value()));
   }
-  return CursorIn(connection, topic, shard, state, position);
+  ShardCursor cursor = ShardCursor::OfEntities(topic, shard, state, position);
+  if (cursor.in_snapshot()) return cursor;
+  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection, cursor.stream()));
+  if (position <= ToOffset(state.base, last.offset + 1) ||
+      position.value() - state.base < kEpochGap) {
+    return cursor;
+  }
+  return absl::UnavailableError(
+      fmt::format("{}/{}: position {} is of a later epoch than this node knows of: {}",
+                  topic.spec.name, shard.value(), position.value(), state.epoch));
 }
 
-absl::Status ReadAlong(Connection& connection, ShardCursor* cursor, absl::Duration patience,
-                       const std::function<absl::StatusOr<bool>(const Taken& taken)>& take) {
-  bool more = true;
-  while (more) {
-    MARQUEE_RETURN_IF_ERROR(
-        ReadFrom(connection, cursor->stream(), {From::Place::kOffset, cursor->stream_offset()},
-                 patience, [&](StreamMessage message) -> absl::StatusOr<bool> {
-                   if (message.offset < cursor->stream_offset()) return true;
-                   MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
-                   MARQUEE_ASSIGN_OR_RETURN(ShardCursor::Step step,
-                                            cursor->Take(message.offset, head, message.body));
-                   MARQUEE_ASSIGN_OR_RETURN(more, take({head, message.offset, message.body, step}));
-                   return more && step != ShardCursor::Step::kMoved;
-                 }));
-  }
-  return absl::OkStatus();
-}
-
-namespace {
-
-absl::StatusOr<Offset> FindAfterOnce(Connection& connection, const Topic& topic, Shard shard,
-                                     MessageId id, Offset hint, absl::Duration patience,
-                                     ShardState* state) {
-  bool is_event = topic.spec.kind == TopicKind::kEvent;
-  ShardState before;
-  if (!is_event) {
-    MARQUEE_ASSIGN_OR_RETURN(before,
-                             ReadShardState(connection, topic.spec.name, shard, topic.identity));
-  }
-  *state = before;
+absl::StatusOr<Offset> FindAfter(Connection& connection, const ShardId& shard, MessageId id,
+                                 Offset hint, absl::Duration patience) {
   // Nearly always it is among the last.
-  ShardCursor cursor = ShardCursor::OfEvents(topic, shard, hint);
-  if (!is_event) {
-    MARQUEE_ASSIGN_OR_RETURN(cursor, CursorIn(connection, topic, shard, before, hint));
-    if (cursor.in_snapshot()) {
-      // Its epoch has gone: it is in the snapshot, or among the changes since.
-      MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewEntities(connection, topic, shard));
-      return view.extent.end;
-    }
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> chunk,
+                           ReadLastChunk(connection, StreamOf(shard)));
+  for (auto message = chunk.rbegin(); message != chunk.rend(); ++message) {
+    MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message->body));
+    if (MessageId{head.nonce, head.sequence} == id) return ToOffset(0, message->offset + 1);
   }
-  if (!before.next_begun) {
-    MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> chunk,
-                             ReadLastChunk(connection, cursor.stream()));
-    for (auto message = chunk.rbegin(); message != chunk.rend(); ++message) {
-      MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message->body));
-      if (MessageId{head.nonce, head.sequence} != id) continue;
-      if (is_event) return ToOffset(0, message->offset + 1);
-      MARQUEE_ASSIGN_OR_RETURN(ShardState after,
-                               ReadShardState(connection, topic.spec.name, shard, topic.identity));
-      if (after == before) return ToOffset(before.base, message->offset + 1);
-      break;
-    }
-  }
+  ShardCursor cursor = ShardCursor::OfEvents(shard.topic, shard.shard, hint);
   std::optional<Offset> found;
   MARQUEE_RETURN_IF_ERROR(
-      ReadAlong(connection, &cursor, patience, [&](const Taken& taken) -> absl::StatusOr<bool> {
-        if (taken.head.kind != Kind::kPack ||
-            MessageId{taken.head.nonce, taken.head.sequence} != id) {
-          return true;
-        }
-        found = ToOffset(cursor.base(), taken.stream_offset + 1);
+      FollowOne(connection, &cursor, patience, [&](const Taken& taken) -> absl::StatusOr<bool> {
+        if (MessageId{taken.head.nonce, taken.head.sequence} != id) return true;
+        found = ToOffset(0, taken.stream_offset + 1);
         return false;
       }));
   return *found;
-}
-
-}  // namespace
-
-absl::StatusOr<Offset> FindAfter(Connection& connection, const Topic& topic, Shard shard,
-                                 MessageId id, Offset hint, absl::Duration patience,
-                                 ShardState* state) {
-  absl::StatusOr<Offset> found;
-  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
-    found = FindAfterOnce(connection, topic, shard, id, hint, patience, state);
-    // An epoch's stream goes when its snapshot is there; the topic's state says where to look then.
-    if (topic.spec.kind == TopicKind::kEvent || !absl::IsNotFound(found.status())) return found;
-    MARQUEE_RETURN_IF_ERROR(
-        ReadShardState(connection, topic.spec.name, shard, topic.identity).status());
-  }
-  return found;
 }
 
 }  // namespace marquee::messaging::rabbitmq

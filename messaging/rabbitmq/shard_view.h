@@ -1,27 +1,44 @@
-// A shard as it is now: what it holds, how far its end is, and where in it something is.
+// Shards as they are now: what they hold, how far their ends are, and where in them something is.
+//
+// A node may be behind the one where a stream is written, so its word for a stream's end is not
+// enough. Whoever has to know publishes a barrier, which goes by the stream's leader, and reads up
+// to it: all that was confirmed before is before it. docs/design/0010-rabbitmq.md has the rest.
 //
 // Each is a few requests on the caller's connection. Errors: as Connection's.
 #ifndef MARQUEE_MESSAGING_RABBITMQ_SHARD_VIEW_H_
 #define MARQUEE_MESSAGING_RABBITMQ_SHARD_VIEW_H_
 
-#include <functional>
-#include <optional>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/mutex.h"
 #include "messaging/broker.h"
 #include "messaging/rabbitmq/connection.h"
 #include "messaging/rabbitmq/shard_cursor.h"
 #include "messaging/rabbitmq/shard_state.h"
+#include "messaging/rabbitmq/stream.h"
 #include "messaging/rabbitmq/topics.h"
 
 namespace marquee::messaging::rabbitmq {
 
+struct ShardId {
+  Topic topic;
+  Shard shard;
+};
+
 struct ShardView {
   Extent extent;
-  // Of an entity topic.
-  ShardState state;
+  // Of an entity topic: where its newest changes are.
+  uint64_t epoch = 0;
+  int64_t base = 0;
+  Offset records_end;  // right after the newest record, as far as is known
   // Of the newest message: how many records a message about has. At least 1.
   int64_t records_a_message = 1;
 
@@ -29,34 +46,55 @@ struct ShardView {
   int64_t RecordsBeyond(Offset offset) const;
 };
 
-// `now`: what is older than an event topic's retention is not there any more.
-absl::StatusOr<ShardView> ViewShard(Connection& connection, const Topic& topic, Shard shard,
-                                    absl::Time now);
+// Threads: any; one call at a time is carried out.
+class ShardViews {
+ public:
+  // All that was confirmed before the call is before the ends. `now`: what is older than an event
+  // topic's retention is not there any more.
+  absl::StatusOr<std::vector<ShardView>> Look(Connection& connection,
+                                              std::span<const ShardId> shards, absl::Time now);
+  absl::StatusOr<ShardView> Look(Connection& connection, const ShardId& shard, absl::Time now);
 
-// A cursor that begins there. kOutOfRange with the gap: `position` is gone or beyond the end.
-absl::StatusOr<ShardCursor> CursorAt(Connection& connection, const Topic& topic, Shard shard,
-                                     Offset position, absl::Time now);
-// The same of a position of which that was made sure of before.
+  // A cursor that begins there. kOutOfRange with the gap: `position` is gone or beyond the end.
+  absl::StatusOr<ShardCursor> CursorAt(Connection& connection, const ShardId& shard,
+                                       Offset position, const ShardView& view);
+
+  // Of an entity topic: how far it was read, so that the next look goes on from there.
+  struct Tail {
+    ShardCursor cursor;
+    ShardState state;  // when it was begun, or later
+    Offset end;
+    Offset records_end;
+    int64_t records_a_message = 1;
+  };
+
+ private:
+  struct Looking;
+  absl::StatusOr<Tail*> FindTail(Connection& connection, const ShardId& shard)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status LookOnce(Connection& connection, std::span<Looking> lookings, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Mutex mutex_;
+  std::map<std::pair<TopicIdentity, Shard>, Tail> tails_ ABSL_GUARDED_BY(mutex_);
+};
+
+// About how many records lie ahead of a cursor in its stream, if that ends with `chunk`.
+absl::StatusOr<int64_t> RecordsAhead(const ShardCursor& cursor,
+                                     std::span<const StreamMessage> chunk);
+
+// A cursor where one stood before whose stream is gone.
 absl::StatusOr<ShardCursor> CursorAgain(Connection& connection, const Topic& topic, Shard shard,
                                         Offset position);
 
-// Hands what the cursor delivers to `take`, until that returns false; or until `cursor` leaves
-// `epoch`, where that is given. kDeadlineExceeded as ReadFrom.
-struct Taken {
-  const Head& head;
-  int64_t stream_offset;
-  std::string_view body;
-  ShardCursor::Step step;
-};
-absl::Status ReadAlong(Connection& connection, ShardCursor* cursor, absl::Duration patience,
-                       const std::function<absl::StatusOr<bool>(const Taken& taken)>& take);
+// After the last message of an event topic's shard that is no barrier, as the node knows it.
+absl::StatusOr<ShardView> GlanceAtEvents(Connection& connection, const ShardId& shard,
+                                         absl::Time now);
 
-// An offset after a message that was published and confirmed, and at most the shard's end; `hint`
-// is at or before the message. kDeadlineExceeded: it does not come. `state`: of an entity topic, as
-// it was found on the way.
-absl::StatusOr<Offset> FindAfter(Connection& connection, const Topic& topic, Shard shard,
-                                 MessageId id, Offset hint, absl::Duration patience,
-                                 ShardState* state);
+// Of an event topic: an offset after a message that was published and confirmed, and at most the
+// shard's end; `hint` is at or before the message. kDeadlineExceeded: it does not come.
+absl::StatusOr<Offset> FindAfter(Connection& connection, const ShardId& shard, MessageId id,
+                                 Offset hint, absl::Duration patience);
 
 // The newest published time of a pack's records.
 absl::StatusOr<absl::Time> NewestOf(std::string_view pack);

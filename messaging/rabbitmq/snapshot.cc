@@ -8,21 +8,19 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "messaging/pack.h"
+#include "messaging/rabbitmq/follow.h"
 #include "messaging/rabbitmq/message.h"
 #include "messaging/rabbitmq/shard_state.h"
-#include "messaging/rabbitmq/shard_view.h"
 #include "messaging/rabbitmq/stream.h"
 
 namespace marquee::messaging::rabbitmq {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(10);
-// Within this time all nodes route by a new binding.
-constexpr absl::Duration kBindingSettles = absl::Milliseconds(200);
 constexpr absl::Duration kDeletionsKept = absl::Hours(24);
 constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
 constexpr absl::Duration kLookInterval = absl::Milliseconds(100);
-constexpr absl::Duration kFailedInterval = absl::Seconds(2);
+constexpr absl::Duration kFailedInterval = absl::Seconds(5);
 
 // One change of epoch, under the shard's lock.
 class EpochChange {
@@ -42,6 +40,7 @@ class EpochChange {
   }
   absl::StatusOr<bool> IsDue();
   absl::Status DeleteEpoch(uint64_t epoch);
+  absl::Status CheckReplicas(const std::vector<std::string>& streams);
   absl::Status OpenNext();
   absl::Status Cut();
   absl::Status Collect();
@@ -80,6 +79,8 @@ absl::StatusOr<bool> EpochChange::IsDue() {
                      decoder.Clear();
                      MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(message.body), Offset(0)));
                      tally_.records += static_cast<int64_t>(decoder.records().size());
+                   } else {
+                     ++tally_.records;  // a barrier takes as much
                    }
                    tally_.next = message.offset + 1;
                    return message.offset < last.offset;
@@ -101,14 +102,35 @@ absl::StatusOr<bool> EpochChange::RunIfDue() {
   MARQUEE_RETURN_IF_ERROR(Collect());
   MARQUEE_RETURN_IF_ERROR(WriteSnapshot());
   MARQUEE_RETURN_IF_ERROR(WriteShardState(connection_, name(), shard_, topic_.identity, next_));
-  // It stays until the next one comes, for those who are still reading it.
-  MARQUEE_RETURN_IF_ERROR(connection_.Unbind(
-      Changes(state_.epoch), ExchangeOf(name(), topic_.identity), fmt::to_string(shard_.value())));
+  // The former one stays until the next one comes, for those who are still reading it.
   return true;
 }
 
+// A stream has no replica on a node that was away when it was declared, and never gets one; whoever
+// is connected to that node could not read it. So the next epoch waits until all nodes are there.
+absl::Status EpochChange::CheckReplicas(const std::vector<std::string>& streams) {
+  for (const Node& node : world_.url.nodes) {
+    if (world_.url.nodes.size() == 1) break;  // it has just been written there
+    Url one = world_.url;
+    one.nodes = {node};
+    MARQUEE_ASSIGN_OR_RETURN(
+        std::unique_ptr<Connection> connection,
+        Connection::Open(one, world_.settings, "replicas", 0, kConnectTimeout));
+    for (const std::string& stream : streams) {
+      MARQUEE_RETURN_IF_ERROR(ReadFirst(*connection, stream).status());
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status EpochChange::OpenNext() {
-  if (!state_.next_begun) {
+  // One that a former attempt has left may hold changes that count.
+  bool is_left = false;
+  if (state_.next_begun) {
+    absl::Status left = connection_.CheckQueue(Changes(next_.epoch));
+    if (!left.ok() && !absl::IsNotFound(left)) return left;
+    is_left = left.ok();
+  } else {
     state_.next_begun = true;
     MARQUEE_RETURN_IF_ERROR(WriteShardState(connection_, name(), shard_, topic_.identity, state_));
   }
@@ -116,26 +138,26 @@ absl::Status EpochChange::OpenNext() {
   MARQUEE_RETURN_IF_ERROR(MakeStream(connection_, Changes(next_.epoch), limits, kPatience));
   // What a former attempt wrote is in the way.
   MARQUEE_RETURN_IF_ERROR(connection_.DeleteQueue(Snapshot(next_.epoch)));
-  return MakeStream(connection_, Snapshot(next_.epoch), limits, kPatience);
+  MARQUEE_RETURN_IF_ERROR(MakeStream(connection_, Snapshot(next_.epoch), limits, kPatience));
+  if (is_left) return CheckReplicas({Snapshot(next_.epoch)});
+  absl::Status checked = CheckReplicas({Changes(next_.epoch), Snapshot(next_.epoch)});
+  // Nothing was published to it, since there is no cut yet.
+  if (!checked.ok()) MARQUEE_RETURN_IF_ERROR(connection_.DeleteQueue(Changes(next_.epoch)));
+  return checked;
 }
 
+// What is published to the stream after it does not count: its publisher finds the cut before it,
+// and publishes it again to the next epoch's.
 absl::Status EpochChange::Cut() {
-  std::string changes = Changes(state_.epoch);
-  Head head{.kind = Kind::kNext};
-  MARQUEE_RETURN_IF_ERROR(Append(connection_, changes, {MakeMessage(head, "")}, kPatience));
-  MARQUEE_RETURN_IF_ERROR(connection_.Bind(
-      Changes(next_.epoch), ExchangeOf(name(), topic_.identity), fmt::to_string(shard_.value())));
-  world_.clock.SleepFor(kBindingSettles);
-  head.kind = Kind::kCut;
-  MARQUEE_RETURN_IF_ERROR(Append(connection_, changes, {MakeMessage(head, "")}, kPatience));
-  return absl::OkStatus();
+  return Append(connection_, Changes(state_.epoch), {MakeMessage({.kind = Kind::kCut}, "")},
+                kPatience);
 }
 
 absl::Status EpochChange::Collect() {
   ShardCursor cursor = ShardCursor::OfEntities(topic_, shard_, state_, Offset(0));
   PackDecoder decoder;
   absl::Status read =
-      ReadAlong(connection_, &cursor, kPatience, [&](const Taken& taken) -> absl::StatusOr<bool> {
+      FollowOne(connection_, &cursor, kPatience, [&](const Taken& taken) -> absl::StatusOr<bool> {
         if (taken.step == ShardCursor::Step::kPack) {
           decoder.Clear();
           MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(taken.body), cursor.pack_first()));
@@ -147,6 +169,7 @@ absl::Status EpochChange::Collect() {
   next_.base = cursor.base();
   covered_ = cursor.covered();
   next_.floor = state_.floor;
+  next_.end = std::max(state_.end, newest_.end());
   newest_.DropDeletions(world_.clock.Now() - kDeletionsKept, &next_.floor);
   next_.keys = static_cast<int64_t>(newest_.size());
   next_.begin = newest_.size() > 0 ? newest_.first_offset() : ToOffset(next_.base, 1);
@@ -184,6 +207,7 @@ void Newest::Take(const Record& record) {
   for (const Header& header : record.headers) kept.headers.emplace_back(header.name, header.value);
   kept.published = record.published;
   kept.offset = record.offset;
+  end_ = std::max(end_, record.offset.next());
 }
 
 void Newest::DropDeletions(absl::Time oldest, Offset* floor) {

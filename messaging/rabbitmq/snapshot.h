@@ -36,7 +36,8 @@ class Newest {
   // miss them. REQUIRES: floor != nullptr.
   void DropDeletions(absl::Time oldest, Offset* floor);
   size_t size() const { return records_.size(); }
-  Offset first_offset() const;  // REQUIRES: size() > 0
+  Offset first_offset() const;         // REQUIRES: size() > 0
+  Offset end() const { return end_; }  // right after the newest record that was taken
 
   // The messages of a snapshot, its end included.
   std::vector<std::string> ToMessages(size_t pack_bytes, const std::set<MessageId>& covered) const;
@@ -49,6 +50,7 @@ class Newest {
     Offset offset;
   };
   std::map<std::string, Kept, std::less<>> records_;
+  Offset end_;
 };
 
 // How many records an epoch's stream holds, as far as that was counted.

@@ -68,6 +68,9 @@ absl::StatusOr<std::vector<StreamMessage>> Look(Connection& connection, const st
   MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> messages,
                            LookOnce(connection, stream, from, prefetch, absl::ZeroDuration()));
   if (!messages.empty()) return messages;
+  MARQUEE_ASSIGN_OR_RETURN(messages, LookOnce(connection, stream, from, prefetch, kNudgeAfter));
+  if (!messages.empty()) return messages;
+  MARQUEE_RETURN_IF_ERROR(Nudge(connection, kLookChannel, stream));
   return LookOnce(connection, stream, from, prefetch, kCommitMax);
 }
 
@@ -79,6 +82,11 @@ absl::Status Empty(const std::string& stream) {
 }
 
 }  // namespace
+
+absl::Status Nudge(Connection& connection, Channel channel, const std::string& stream) {
+  BarrierText text{.known = -1, .end = -1};
+  return connection.Send(channel, stream, MakeMessage({.kind = Kind::kBarrier}, text.ToBytes()));
+}
 
 absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,
                                                          const std::string& stream) {

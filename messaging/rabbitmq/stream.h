@@ -28,6 +28,11 @@ struct StreamMessage {
   std::string body;
 };
 
+// A replica that was away learns only with the next message how far its stream was confirmed. So
+// whoever waits for what must be there publishes a message that says nothing, after so long.
+inline constexpr absl::Duration kNudgeAfter = absl::Milliseconds(100);
+absl::Status Nudge(Connection& connection, Channel channel, const std::string& stream);
+
 // The messages of the stream's last chunk, up to its end now; all others are before them. Empty:
 // the stream is. What a confirmed publisher has stored is there.
 absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "messaging/rabbitmq/follow.h"
 #include "messaging/rabbitmq/message.h"
 #include "messaging/rabbitmq/shard_view.h"
 #include "messaging/rabbitmq/stream.h"
@@ -26,8 +27,12 @@ constexpr int64_t kLogBytesMax = 8 << 20;
 }  // namespace
 
 RabbitmqSubscription::RabbitmqSubscription(World& world, Session& session, Topics& topics,
-                                           SubscriptionOptions options)
-    : world_(world), session_(session), topics_(topics), options_(std::move(options)) {}
+                                           ShardViews& views, SubscriptionOptions options)
+    : world_(world),
+      session_(session),
+      topics_(topics),
+      views_(views),
+      options_(std::move(options)) {}
 
 RabbitmqSubscription::~RabbitmqSubscription() {
   if (member_.has_value() && connection_ != nullptr && member_->Leave(*connection_).ok()) {
@@ -296,6 +301,10 @@ absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::TakePending(const Top
     MARQUEE_ASSIGN_OR_RETURN(ShardCursor::Step step,
                              cursor.Take(message.stream_offset, head, message.body));
     if (step == ShardCursor::Step::kMoved) StopConsumer(started);
+    // A repeat: nobody would learn that the position has passed it.
+    if (step == ShardCursor::Step::kNothing && head.kind == Kind::kPack) {
+      return Batch{.shard = shard, .records = {}, .next = cursor.position()};
+    }
     if (step != ShardCursor::Step::kPack) return std::optional<Batch>();
     absl::StatusOr<std::optional<Batch>> decoded =
         Decode(shard, started, PayloadOf(message.body), cursor.pack_first());
@@ -336,7 +345,7 @@ absl::Status RabbitmqSubscription::CheckRetention(const TopicShard& shard, Start
     return absl::OkStatus();
   }
   MARQUEE_ASSIGN_OR_RETURN(ShardView view,
-                           ViewShard(*connection_, started->topic, shard.shard, now));
+                           GlanceAtEvents(*connection_, {started->topic, shard.shard}, now));
   return absl::OutOfRangeError(fmt::format(
       "{}/{}: retention overtook the reader at {}: the shard now begins at {}", shard.topic,
       shard.shard.value(), started->cursor.position().value(), view.extent.begin.value()));
@@ -371,8 +380,10 @@ absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::Decode(const TopicSha
 absl::StatusOr<RabbitmqSubscription::Started> RabbitmqSubscription::Begin(
     Connection& connection, const Topic& topic, Shard shard, const StartPosition& position) {
   absl::Time now = world_.clock.Now();
+  ShardId id{topic, shard};
   Offset offset;
   std::optional<absl::Time> since;
+  MARQUEE_ASSIGN_OR_RETURN(ShardView view, views_.Look(connection, id, now));
   if (const auto* at = std::get_if<Position>(&position.at)) {
     if (at->topic_identity != topic.identity) {
       return absl::FailedPreconditionError(fmt::format(
@@ -382,17 +393,17 @@ absl::StatusOr<RabbitmqSubscription::Started> RabbitmqSubscription::Begin(
     }
     offset = at->offset;
   } else {
-    MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, topic, shard, now));
     bool is_latest = std::holds_alternative<StartPosition::Latest>(position.at);
     offset = is_latest ? view.extent.end : view.extent.begin;
     if (!is_latest && topic.spec.kind == TopicKind::kEntity) offset = Offset(0);
     if (const auto* time = std::get_if<StartPosition::Since>(&position.at)) since = time->time;
   }
-  MARQUEE_ASSIGN_OR_RETURN(ShardCursor cursor, CursorAt(connection, topic, shard, offset, now));
+  MARQUEE_ASSIGN_OR_RETURN(ShardCursor cursor, views_.CursorAt(connection, id, offset, view));
   return Started{.topic = topic,
                  .cursor = std::move(cursor),
                  .consumer = {},
                  .pending = {},
+                 .lag = {},
                  .since = since,
                  .past_retention = false};
 }
@@ -442,15 +453,28 @@ absl::StatusOr<Offset> RabbitmqSubscription::Next(const TopicShard& shard) const
 absl::StatusOr<int64_t> RabbitmqSubscription::Lag(const TopicShard& shard) {
   auto found = started_.find(shard);
   MARQUEE_CHECK(found != started_.end());
-  int64_t lag = 0;
-  MARQUEE_RETURN_IF_ERROR(
+  // Who asks for one asks for all.
+  if (!found->second.lag.has_value()) MARQUEE_RETURN_IF_ERROR(RefreshLags());
+  return *std::exchange(found->second.lag, std::nullopt);
+}
+
+absl::Status RabbitmqSubscription::RefreshLags() {
+  std::vector<std::string> streams;
+  for (auto& [shard, started] : started_) streams.push_back(started.cursor.stream());
+  std::vector<std::vector<StreamMessage>> chunks(streams.size());
+  absl::Status asked =
       session_.Call("asking for the lag", [&](Connection& connection) -> absl::Status {
-        MARQUEE_ASSIGN_OR_RETURN(ShardView view, ViewShard(connection, found->second.topic,
-                                                           shard.shard, world_.clock.Now()));
-        lag = view.RecordsBeyond(found->second.cursor.position());
+        MARQUEE_ASSIGN_OR_RETURN(chunks, LastChunks(connection, streams));
         return absl::OkStatus();
-      }));
-  return lag;
+      });
+  // Of a shard that has moved on the next poll finds out.
+  if (!asked.ok() && !absl::IsNotFound(asked)) return asked;
+  size_t at = 0;
+  for (auto& [shard, started] : started_) {
+    MARQUEE_ASSIGN_OR_RETURN(int64_t ahead, RecordsAhead(started.cursor, chunks[at++]));
+    started.lag = asked.ok() ? ahead : 1;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RabbitmqSubscription::ReportPosition(const TopicShard& shard, Offset next) {

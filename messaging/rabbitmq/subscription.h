@@ -24,13 +24,15 @@
 #include "messaging/rabbitmq/group_member.h"
 #include "messaging/rabbitmq/session.h"
 #include "messaging/rabbitmq/shard_cursor.h"
+#include "messaging/rabbitmq/shard_view.h"
 #include "messaging/rabbitmq/topics.h"
 
 namespace marquee::messaging::rabbitmq {
 
 class RabbitmqSubscription final : public Subscription {
  public:
-  RabbitmqSubscription(World& world, Session& session, Topics& topics, SubscriptionOptions options);
+  RabbitmqSubscription(World& world, Session& session, Topics& topics, ShardViews& views,
+                       SubscriptionOptions options);
   ~RabbitmqSubscription() override;
   absl::Status Join(std::span<const std::string> topics);
 
@@ -52,6 +54,8 @@ class RabbitmqSubscription final : public Subscription {
     ShardCursor cursor;
     std::string consumer;         // empty: none
     std::deque<Pending> pending;  // sent by the broker, not handed out
+    // As it was when those of all shards were asked for; empty: it was told since.
+    std::optional<int64_t> lag;
     // Of a start at a time: until then nothing is handed out.
     std::optional<absl::Time> since;
     // A record that retention keeps is before the position, so all that follow are kept too.
@@ -80,11 +84,13 @@ class RabbitmqSubscription final : public Subscription {
   absl::StatusOr<Started> Begin(Connection& connection, const Topic& topic, Shard shard,
                                 const StartPosition& position);
   absl::Status WriteReports(bool at_once);
+  absl::Status RefreshLags();
   void StopConsumer(Started* started);
 
   World& world_;
   Session& session_;
   Topics& topics_;
+  ShardViews& views_;
   const SubscriptionOptions options_;
   std::unique_ptr<Connection> connection_;
   std::optional<absl::Duration> down_since_;

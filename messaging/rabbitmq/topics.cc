@@ -111,8 +111,9 @@ absl::Status Topics::RefreshUntilSeen(Connection& connection, std::string_view i
 }
 
 absl::Status Topics::MakeStreams(Connection& connection, const Topic& topic) {
+  bool is_entity = topic.spec.kind == TopicKind::kEntity;
   std::string exchange = ExchangeOf(topic.spec.name, topic.identity);
-  MARQUEE_RETURN_IF_ERROR(connection.DeclareExchange(exchange));
+  if (!is_entity) MARQUEE_RETURN_IF_ERROR(connection.DeclareExchange(exchange));
   StreamLimits limits{.segment_bytes = world_.settings.segment_bytes};
   if (topic.spec.retention != absl::InfiniteDuration()) {
     limits.max_age = topic.spec.retention + kRetentionSlack;
@@ -120,12 +121,14 @@ absl::Status Topics::MakeStreams(Connection& connection, const Topic& topic) {
   for (uint32_t i = 0; i < topic.spec.shards; ++i) {
     Shard shard(i);
     std::string stream = EventStreamOf(topic.spec.name, shard, topic.identity);
-    if (topic.spec.kind == TopicKind::kEntity) {
+    if (is_entity) {
       MARQUEE_RETURN_IF_ERROR(MakeShardState(connection, topic.spec.name, shard, topic.identity));
       stream = EpochStreamOf(topic.spec.name, shard, topic.identity, 0);
     }
     MARQUEE_RETURN_IF_ERROR(MakeStream(connection, stream, limits, kPatience));
-    MARQUEE_RETURN_IF_ERROR(connection.Bind(stream, exchange, fmt::to_string(i)));
+    if (!is_entity) {
+      MARQUEE_RETURN_IF_ERROR(connection.Bind(stream, exchange, fmt::to_string(i)));
+    }
   }
   return absl::OkStatus();
 }

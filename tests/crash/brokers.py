@@ -5,7 +5,8 @@ import secrets
 import subprocess
 import threading
 
-from cluster import Cluster, ClusterError
+import duplicates
+from cluster import Cluster, ClusterError, RabbitmqCluster
 from services import Failure
 
 
@@ -43,13 +44,13 @@ class GivenBroker:
         pass
 
 
-class KafkaBroker(GivenBroker):
-    """Three nodes of Apache Kafka that are this run's alone: it kills them too."""
+class ClusterBroker(GivenBroker):
+    """Three nodes that are this run's alone: it kills them too."""
 
     NODES = (1, 2, 3)
 
-    def __init__(self):
-        self.cluster = Cluster(f"crash-{os.getpid()}")
+    def __init__(self, cluster):
+        self.cluster = cluster
         try:
             self.cluster.start(len(self.NODES))
             super().__init__(self.cluster.url())
@@ -59,6 +60,26 @@ class KafkaBroker(GivenBroker):
 
     def close(self):
         self.cluster.wipe()
+
+
+class KafkaBroker(ClusterBroker):
+    client = "kcat"
+
+    def __init__(self):
+        super().__init__(Cluster(f"crash-{os.getpid()}"))
+
+    def publish_duplicates(self, random, per_shard):
+        return duplicates.on_kafka(self.cluster.servers(), f"{self.prefix}ratings", random, per_shard)
+
+
+class RabbitmqBroker(ClusterBroker):
+    client = "pika"
+
+    def __init__(self):
+        super().__init__(RabbitmqCluster(f"crash-{os.getpid()}"))
+
+    def publish_duplicates(self, random, per_shard):
+        return duplicates.on_rabbitmq(self.cluster.url(), f"{self.prefix}ratings", random, per_shard)
 
 
 class NodeTrouble(threading.Thread):
@@ -75,7 +96,7 @@ class NodeTrouble(threading.Thread):
     def run(self):
         try:
             while not self.stop.is_set():
-                for node in self.random.sample(KafkaBroker.NODES, len(KafkaBroker.NODES)):
+                for node in self.random.sample(ClusterBroker.NODES, len(ClusterBroker.NODES)):
                     self.cluster.kill(node)
                     self.kills += 1
                     self.stop.wait(self.random.uniform(0.2, 2))

@@ -4,11 +4,11 @@
 Every service runs on its own, as in production. While two files are published, a third grows and is followed, and clients
 post ratings (each request again and again until it is acknowledged), processes are killed with SIGKILL at random moments and
 at every named crash point, and stopped for longer than their sessions and resumed; the members of meanratingproducer become
-four and one again. On Kafka its nodes are killed too, one after the other, and another client publishes ratings a second
-time. Then all is started again without trouble, and in the end the audit of every region must find no difference, and the
+four and one again. On Kafka and RabbitMQ the nodes are killed too, one after the other, and another client publishes ratings
+a second time. Then all is started again without trouble, and in the end the audit of every region must find no difference, and the
 number of ratings must be that of the files and of the acknowledged requests.
 
-usage: crash_test.py --marquee BINARY --sources DIR [--kills N] [--seed S] [--broker kafka|URL] [--keep]
+usage: crash_test.py --marquee BINARY --sources DIR [--kills N] [--seed S] [--broker kafka|amqp|URL] [--keep]
 """
 
 import argparse
@@ -22,9 +22,8 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kafka"))
 
-from brokers import KafkaBroker, NodeTrouble
+from brokers import ClusterBroker, NodeTrouble
 from cluster import ClusterError
-from duplicates import publish_duplicates
 from proofs import heal, verify
 from services import Failure
 from troubles import kill_at_every_point, scale_members, start_everything, trouble, zombie
@@ -53,7 +52,7 @@ def trouble_processes(world, options, phases):
     phases.done("1, 4, 1 members of meanratingproducer")
     zombie(world)
     phases.done("one stopped beyond its session, replaced, resumed")
-    if not isinstance(world.broker, KafkaBroker):
+    if not isinstance(world.broker, ClusterBroker):
         trouble(world, options.kills)
         phases.done(f"{world.total_kills()} kills, {world.stops} stops")
         return 0
@@ -62,8 +61,8 @@ def trouble_processes(world, options, phases):
     trouble(world, options.kills, until=lambda: nodes.rounds > 0 or nodes.failure)
     nodes.finish()
     phases.done(f"{world.total_kills()} kills, {world.stops} stops, and {nodes.kills} kills of nodes")
-    duplicates = publish_duplicates(world.broker, world.random, DUPLICATES_PER_SHARD)
-    phases.done(f"{duplicates} ratings published again by kcat")
+    duplicates = world.broker.publish_duplicates(world.random, DUPLICATES_PER_SHARD)
+    phases.done(f"{duplicates} ratings published again by {world.broker.client}")
     return duplicates
 
 
@@ -99,7 +98,7 @@ def main():
     parser.add_argument("--kills", type=int, default=None, help="how often something is killed at random (sqlite 100, others 60; "
                         "MARQUEE_SOAK times as often)")
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--broker", default=None, help="kafka: three nodes of its own; or the URL of a broker")
+    parser.add_argument("--broker", default=None, help="kafka, amqp: three nodes of its own; or the URL of a broker")
     parser.add_argument("--keep", action="store_true", help="keep the folder with logs and data")
     options = parser.parse_args()
     if options.kills is None:

@@ -1,4 +1,7 @@
-"""Another client of the broker: it publishes again what others published."""
+"""Other clients of the brokers: they publish again what others published."""
+
+import pathlib
+import subprocess
 
 import cluster
 from services import Failure
@@ -7,12 +10,12 @@ SHARDS = 12
 # Between keys and values, and behind messages: what no message holds.
 KEY_END = b"<end of key 5d2f>"
 MESSAGE_END = b"<end of message 5d2f>"
+PIKA_SECONDS_MAX = 120
 
 
-def publish_duplicates(broker, random, per_shard):
+def on_kafka(servers, topic, random, per_shard):
     """Reads the first messages of each shard of `ratings` and publishes them again, in another order, each to its shard.
     Returns how many."""
-    topic, servers = f"{broker.prefix}ratings", broker.cluster.servers()
     count = 0
     for shard in range(SHARDS):
         text = cluster.kcat(servers, "-C", "-t", topic, "-p", str(shard), "-o", "beginning", "-e", "-c", str(per_shard), "-D", "",
@@ -22,6 +25,21 @@ def publish_duplicates(broker, random, per_shard):
         cluster.kcat(servers, "-P", "-t", topic, "-p", str(shard), "-X", "acks=all", "-K", KEY_END.decode(), "-D", MESSAGE_END.decode(),
              data=b"".join(message + MESSAGE_END for message in messages))
         count += len(messages)
+    return some(count)
+
+
+def on_rabbitmq(url, topic, random, per_shard):
+    """The same; a message holds many ratings there, and so many are counted. The client is the system's Python with the
+    Debian package python3-pika, which other Pythons do not see."""
+    run = subprocess.run(["/usr/bin/python3", str(pathlib.Path(__file__).with_name("publish_again.py")), url, topic, str(SHARDS),
+                          str(per_shard), str(random.randrange(1_000_000))], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                         timeout=PIKA_SECONDS_MAX, check=False)
+    if run.returncode != 0:
+        raise Failure(f"publishing again by pika failed: {run.stdout}{run.stderr}")
+    return some(int(run.stdout))
+
+
+def some(count):
     if count == 0:
         raise Failure("there was nothing to publish again")
     return count

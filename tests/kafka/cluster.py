@@ -1,15 +1,17 @@
-"""Clusters of Apache Kafka for tests, by script/kafka."""
+"""Clusters of Apache Kafka for tests, by script/kafka, and of RabbitMQ by script/rabbitmq."""
 
+import json
 import os
 import pathlib
 import subprocess
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS_MAX = 180
 
 
 class ClusterError(Exception):
-    """script/kafka, or one of Kafka's tools, failed."""
+    """The script of a broker, or one of Kafka's tools, failed."""
 
 
 class Cluster:
@@ -24,7 +26,7 @@ class Cluster:
                              stdin=subprocess.DEVNULL if data is None else None, capture_output=True, text=True,
                              timeout=SECONDS_MAX, check=False)
         if run.returncode != 0:
-            raise ClusterError(f"script/kafka {verb} {' '.join(arguments)} failed: {run.stdout}{run.stderr}")
+            raise ClusterError(f"{self.script} {verb} {' '.join(arguments)} failed: {run.stdout}{run.stderr}")
         return run.stdout.strip()
 
     def start(self, nodes, *arguments):
@@ -49,6 +51,37 @@ class Cluster:
     def wipe(self):
         subprocess.run([self.script, "wipe", "--name", self.name], stdin=subprocess.DEVNULL, capture_output=True,
                        timeout=SECONDS_MAX, check=False)
+
+
+class RabbitmqCluster(Cluster):
+    """One that script/rabbitmq knows by its name."""
+
+    IN_SYNC_SECONDS_MAX = 120
+
+    def __init__(self, name):
+        super().__init__(name, ROOT / "script/rabbitmq")
+
+    def url(self):
+        return self.run("url")
+
+    def kill(self, node):
+        self.run("kill", "--node", str(node))
+
+    def restart(self, node):
+        """Returns when every stream has all of its replicas again."""
+        self.run("start", "--nodes", "3", "--node", str(node))
+        deadline = time.monotonic() + self.IN_SYNC_SECONDS_MAX
+        while (behind := self.streams_with_less_than(3)) is None or behind:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{self.name}: not within {self.IN_SYNC_SECONDS_MAX} s: replicas of {behind} run again")
+
+    def streams_with_less_than(self, replicas):
+        """The names of those streams; none where the nodes do not tell."""
+        try:
+            queues = json.loads(self.run("ctl", "-q", "list_queues", "name", "type", "online", "--formatter", "json"))
+        except (ClusterError, json.JSONDecodeError):
+            return None
+        return [queue["name"] for queue in queues if queue["type"] == "stream" and len(queue["online"] or ()) < replicas]
 
 
 def kcat(servers, *arguments, data=None):
