@@ -15,6 +15,8 @@
 namespace marquee::messaging::kafka {
 namespace {
 
+constexpr int kStopMsMax = 10'000;
+
 std::string Quoted(const std::string& word) {
   std::string quoted = "'";
   for (char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
@@ -113,7 +115,10 @@ std::vector<pid_t> TestCluster::Signal(int signal) {
 
 void TestCluster::Freeze() {
   for (pid_t pid : Signal(SIGSTOP)) {
-    while (!StandsStill(pid)) usleep(1000);
+    for (int waited_ms = 0; !StandsStill(pid); ++waited_ms) {
+      MARQUEE_CHECK(waited_ms < kStopMsMax);
+      usleep(1000);
+    }
   }
 }
 
