@@ -38,8 +38,8 @@ class RatingStream {
   std::string_view AtHand() const { return std::string_view(buffer_.data(), size_).substr(begin_); }
   absl::Status Fill(absl::Duration wait);
   absl::Status TakeAtHand(size_t lines_max, RowBatch* batch);
-  // Takes the line that begins what is at hand: `text` without its newline.
-  absl::Status TakeLine(std::string_view text, uint64_t text_bytes, RowBatch* batch);
+  // Takes the line that begins what is at hand: `line` without its newline.
+  absl::Status TakeLine(std::string_view line, uint64_t text_bytes, RowBatch* batch);
   void Advance(size_t bytes);
   void KeepBeginOfLongLine();
   absl::Status TakeLongLine(size_t rest_bytes, RowBatch* batch);

@@ -124,6 +124,7 @@ class RabbitmqBroker final : public Broker {
         });
     MARQUEE_RETURN_IF_ERROR(described);
     std::vector<Extent> extents;
+    extents.reserve(looked.size());
     for (const ShardView& view : looked) extents.push_back(view.extent);
     return extents;
   }
