@@ -160,10 +160,11 @@ absl::StatusOr<Turn> FileRatingProducer::Step(absl::Duration wait) {
   caught_up_ = pace_.LimitReached(published_);
   if (caught_up_) return Turn::kFinished;
   if (byte_ >= record_.intended.byte) {
-    // One record says that the last window is done and how far the next one reaches.
+    // One record says that the last window is done and how far the next one reaches. The next one's
+    // bytes are read while the last one's rows are still on their way.
+    absl::StatusOr<InputMark> marked = file_->MarkAfter(record_.intended, options_.window_bytes);
     MARQUEE_RETURN_IF_ERROR(FlushRows());
-    MARQUEE_ASSIGN_OR_RETURN(InputMark until,
-                             file_->MarkAfter(record_.intended, options_.window_bytes));
+    MARQUEE_ASSIGN_OR_RETURN(InputMark until, std::move(marked));
     bool more = until.byte > record_.intended.byte;
     if (record_.done.byte < byte_) {
       record_.done = record_.intended;
