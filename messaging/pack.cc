@@ -11,6 +11,7 @@
 #include <limits>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "base/status.h"
 
 namespace marquee::messaging {
@@ -21,9 +22,12 @@ static_assert(std::endian::native == std::endian::little,
 
 constexpr std::string_view kMagic = "MQPK";
 constexpr uint8_t kVersion = 1;
+constexpr uint8_t kTransposedVersion = 2;
 constexpr uint8_t kStored = 0;
 constexpr uint8_t kZstd = 1;
 constexpr int kZstdLevel = 1;
+// Most of what zstd would find is gone from transposed values: quicker levels leave little more.
+constexpr int kTransposedZstdLevel = -5;
 constexpr size_t kHeaderBytes = 24;
 constexpr size_t kChecksumBytes = 8;
 constexpr size_t kChunkBytes = size_t{256} << 10;
@@ -106,10 +110,7 @@ uint64_t PackChecksum(std::string_view pack) {
 // ---------------------------------------------------------------------------------------------------------------------
 
 struct PackCompressor::Context {
-  Context() : zstd(ZSTD_createCCtx()) {
-    MARQUEE_CHECK(zstd != nullptr);
-    ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, kZstdLevel);
-  }
+  Context() : zstd(ZSTD_createCCtx()) { MARQUEE_CHECK(zstd != nullptr); }
   ~Context() { ZSTD_freeCCtx(zstd); }
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -122,8 +123,9 @@ PackCompressor::PackCompressor(PackCompressor&&) noexcept = default;
 PackCompressor& PackCompressor::operator=(PackCompressor&&) noexcept = default;
 PackCompressor::~PackCompressor() = default;
 
-bool PackCompressor::AppendTo(std::string_view raw, std::string* out) {
+bool PackCompressor::AppendTo(std::string_view raw, int level, std::string* out) {
   if (context_ == nullptr) context_ = std::make_unique<Context>();
+  ZSTD_CCtx_setParameter(context_->zstd, ZSTD_c_compressionLevel, level);
   size_t before = out->size();
   size_t room = ZSTD_compressBound(raw.size());
   out->resize(before + room);
@@ -147,10 +149,10 @@ void PackEncoder::Add(std::string_view key, std::optional<std::string_view> valu
   AppendVarint(key.size(), &key_lengths_);
   keys_.append(key);
   if (value.has_value()) {
-    AppendVarint(value->size() + 1, &value_lengths_);
+    value_lengths_.push_back(static_cast<uint32_t>(value->size() + 1));
     values_.append(*value);
   } else {
-    AppendVarint(0, &value_lengths_);
+    value_lengths_.push_back(0);
   }
   // A column begins with the first record that needs it; those before are zeros, a byte each.
   if (times_differ_ || published_ms != last_ms_) {
@@ -179,27 +181,38 @@ void PackEncoder::Add(std::string_view key, std::optional<std::string_view> valu
   ++records_;
 }
 
-void PackEncoder::BuildColumns() {
-  const std::string* columns[] = {&key_lengths_, &value_lengths_, &times_, &skips_,
-                                  &headers_,     &keys_,          &values_};
+bool PackEncoder::BuildColumns() {
+  bool transposed =
+      raw_bytes() >= kPackCompressBytesMin && transposer_.Pays(values_, value_lengths_);
+  lengths_.clear();
+  for (uint32_t length : value_lengths_) AppendVarint(length, &lengths_);
+  absl::InlinedVector<std::string_view, 8> columns = {key_lengths_, lengths_};
+  if (transposed) columns.push_back(transposer_.shared());
+  for (std::string_view column :
+       std::initializer_list<std::string_view>{times_, skips_, headers_, keys_})
+    columns.push_back(column);
+  columns.push_back(transposed ? transposer_.Transpose(values_, value_lengths_)
+                               : std::string_view(values_));
   columns_.clear();
-  for (const std::string* column : columns) AppendVarint(column->size(), &columns_);
-  for (const std::string* column : columns) columns_.append(*column);
-  MARQUEE_CHECK(columns_.size() <= kPackRawBytesMax);
+  for (std::string_view column : columns) AppendVarint(column.size(), &columns_);
+  for (std::string_view column : columns) columns_.append(column);
+  MARQUEE_CHECK(columns_.size() <= kPackRawBytesMax && values_.size() <= kPackRawBytesMax);
+  return transposed;
 }
 
 void PackEncoder::Finish(PackCompressor& compressor, std::string* out) {
-  BuildColumns();
+  bool transposed = BuildColumns();
   size_t begin = out->size();
   out->resize(begin + kHeaderBytes);
   uint8_t codec = kZstd;
-  if (columns_.size() < kPackCompressBytesMin || !compressor.AppendTo(columns_, out)) {
+  if (columns_.size() < kPackCompressBytesMin ||
+      !compressor.AppendTo(columns_, transposed ? kTransposedZstdLevel : kZstdLevel, out)) {
     codec = kStored;
     out->append(columns_);
   }
   char* header = out->data() + begin;
   std::memcpy(header, kMagic.data(), kMagic.size());
-  Put<uint8_t>(kVersion, header + 4);
+  Put<uint8_t>(transposed ? kTransposedVersion : kVersion, header + 4);
   Put<uint8_t>(codec, header + 5);
   Put<uint16_t>(
       static_cast<uint16_t>((times_differ_ ? kHasTimes : 0) | (offsets_skip_ ? kHasOffsets : 0) |
@@ -216,10 +229,10 @@ void PackEncoder::Finish(PackCompressor& compressor, std::string* out) {
 void PackEncoder::Clear() {
   records_ = 0;
   times_differ_ = offsets_skip_ = has_headers_ = false;
-  for (std::string* column :
-       {&key_lengths_, &value_lengths_, &times_, &skips_, &headers_, &keys_, &values_}) {
+  for (std::string* column : {&key_lengths_, &times_, &skips_, &headers_, &keys_, &values_}) {
     column->clear();
   }
+  value_lengths_.clear();
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -234,15 +247,17 @@ struct PackDecoder::Context {
 };
 
 struct PackDecoder::Columns {
-  std::string_view key_lengths, value_lengths, times, skips, headers, keys, values;
+  std::string_view key_lengths, value_lengths, shared, times, skips, headers, keys, values;
   uint16_t present = 0;
+  bool transposed = false;
 
   bool Split(std::string_view raw) {
-    std::array<std::string_view*, 7> all = {&key_lengths, &value_lengths, &times, &skips,
-                                            &headers,     &keys,          &values};
-    std::array<uint64_t, 7> sizes{};
-    for (uint64_t& size : sizes) {
-      if (!ReadVarint(&raw, &size)) return false;
+    std::array<std::string_view*, 8> all = {&key_lengths, &value_lengths, &shared, &times,
+                                            &skips,       &headers,       &keys,   &values};
+    std::array<uint64_t, 8> sizes{};
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (all[i] == &shared && !transposed) continue;
+      if (!ReadVarint(&raw, &sizes[i])) return false;
     }
     for (size_t i = 0; i < all.size(); ++i) {
       if (!ReadBytes(&raw, sizes[i], all[i])) return false;
@@ -250,8 +265,8 @@ struct PackDecoder::Columns {
     return raw.empty();
   }
   bool AllRead() const {
-    return key_lengths.empty() && value_lengths.empty() && times.empty() && skips.empty() &&
-           headers.empty() && keys.empty() && values.empty();
+    return key_lengths.empty() && times.empty() && skips.empty() && headers.empty() &&
+           keys.empty() && values.empty();
   }
 };
 
@@ -322,6 +337,33 @@ absl::StatusOr<std::span<const Header>> PackDecoder::ReadHeaders(std::string_vie
   return std::span<const Header>(headers);
 }
 
+absl::Status PackDecoder::ReadValueLengths(std::string_view column, uint32_t count) {
+  value_lengths_.clear();
+  value_lengths_.reserve(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    uint64_t length;
+    if (!ReadVarint(&column, &length)) return Damaged("lengths of values end early");
+    if (length > kPackRawBytesMax + 1) return Damaged("a value is too large");
+    value_lengths_.push_back(static_cast<uint32_t>(length));
+  }
+  return column.empty() ? absl::OkStatus() : Damaged("lengths of values are left over");
+}
+
+absl::StatusOr<std::string_view> PackDecoder::ReadTransposed(std::string_view shared,
+                                                             std::string_view transposed) {
+  if (shared.size() != value_lengths_.size()) return Damaged("shared bytes are not of all values");
+  size_t bytes = 0;
+  for (uint32_t length : value_lengths_) bytes += length;
+  bytes -= value_lengths_.size() - static_cast<size_t>(std::ranges::count(value_lengths_, 0U));
+  // What little bytes stand for is bounded, as what they are is.
+  if (bytes > kPackRawBytesMax) return Damaged("its values are too large");
+  char* values = Reserve(bytes + kTransposedBytesMax);
+  if (!Untranspose(shared, transposed, value_lengths_, values)) {
+    return Damaged("its transposed values do not add up");
+  }
+  return std::string_view(values, bytes);
+}
+
 absl::Status PackDecoder::ReadRecords(Columns& columns, uint32_t count, int64_t first_ms,
                                       Offset first) {
   int64_t published_ms = first_ms;
@@ -331,15 +373,13 @@ absl::Status PackDecoder::ReadRecords(Columns& columns, uint32_t count, int64_t 
   for (uint32_t i = 0; i < count; ++i) {
     Record record;
     uint64_t key_size;
-    uint64_t value_size;
     if (!ReadVarint(&columns.key_lengths, &key_size) ||
-        !ReadBytes(&columns.keys, key_size, &record.key) ||
-        !ReadVarint(&columns.value_lengths, &value_size)) {
-      return Damaged("keys or lengths end early");
+        !ReadBytes(&columns.keys, key_size, &record.key)) {
+      return Damaged("keys or their lengths end early");
     }
-    if (value_size > 0) {
+    if (uint32_t length = value_lengths_[i]; length > 0) {
       std::string_view value;
-      if (!ReadBytes(&columns.values, value_size - 1, &value)) return Damaged("values end early");
+      if (!ReadBytes(&columns.values, length - 1, &value)) return Damaged("values end early");
       record.value = value;
     }
     uint64_t delta;
@@ -378,10 +418,12 @@ absl::Status PackDecoder::Add(std::string_view pack, Offset first) {
     return Damaged("its checksum does not match");
   }
   auto version = Get<uint8_t>(pack.data() + 4);
-  if (version != kVersion) {
-    return Damaged(fmt::format("version {}; this program reads version {}", version, kVersion));
+  if (version != kVersion && version != kTransposedVersion) {
+    return Damaged(fmt::format("version {}; this program reads versions {} and {}", version,
+                               kVersion, kTransposedVersion));
   }
   Columns columns;
+  columns.transposed = version == kTransposedVersion;
   columns.present = Get<uint16_t>(pack.data() + 6);
   auto count = Get<uint32_t>(pack.data() + 8);
   auto raw_bytes = Get<uint32_t>(pack.data() + 12);
@@ -391,6 +433,10 @@ absl::Status PackDecoder::Add(std::string_view pack, Offset first) {
   MARQUEE_ASSIGN_OR_RETURN(std::string_view raw, Inflate(body.substr(kHeaderBytes),
                                                          Get<uint8_t>(pack.data() + 5), raw_bytes));
   if (!columns.Split(raw)) return Damaged("its columns do not add up");
+  MARQUEE_RETURN_IF_ERROR(ReadValueLengths(columns.value_lengths, count));
+  if (columns.transposed) {
+    MARQUEE_ASSIGN_OR_RETURN(columns.values, ReadTransposed(columns.shared, columns.values));
+  }
   size_t before = records_.size();
   absl::Status status = ReadRecords(columns, count, Get<int64_t>(pack.data() + 16), first);
   if (!status.ok()) records_.resize(before);

@@ -2,9 +2,9 @@
 // so that it compresses well: all keys, then all values, …; docs/formats.md and pack_test.cc show
 // the bytes.
 //
-// A pack, little-endian, version 1:
+// A pack, little-endian:
 //   0  "MQPK"
-//   4  u8   version (1)
+//   4  u8   version: 1, or 2 where the values are transposed (messaging/transposed.h)
 //   5  u8   codec of the columns: 0 as they are, 1 zstd
 //   6  u16  which optional columns are there: 1 times, 2 offsets, 4 headers
 //   8  u32  records
@@ -13,12 +13,14 @@
 //  24  the columns: first the size of each as a varint, in the order below, then their bytes:
 //        key lengths    varint each
 //        value lengths  varint each, plus one; 0: no value
+//        shared         u8 each: bytes shared with the value before (only in version 2)
 //        times          zigzag varint each: milliseconds after the record before (absent: all the
 //                       same)
 //        offsets        varint each: offsets left out before the record (absent: none)
 //        headers        for each record varint count; for each header varint name length, name,
 //                       varint value length, value (absent: no record has any)
-//        keys, values   bytes
+//        keys           bytes
+//        values         bytes; in version 2 transposed
 //  last 8   XXH3-64 of all before it, seeded with the salt
 // The salt binds a pack to its place (a row's key, say): a pack that is whole but somewhere else is
 // damage as well.
@@ -40,6 +42,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "messaging/record.h"
+#include "messaging/transposed.h"
 
 namespace marquee::messaging {
 
@@ -62,8 +65,8 @@ class PackCompressor {
 
  private:
   friend class PackEncoder;
-  // Appends `raw` compressed; false where that is not shorter.
-  bool AppendTo(std::string_view raw, std::string* out);
+  // Appends `raw` compressed, at zstd's `level`; false where that is not shorter.
+  bool AppendTo(std::string_view raw, int level, std::string* out);
 
   struct Context;
   std::unique_ptr<Context> context_;
@@ -93,7 +96,8 @@ class PackEncoder {
   void Clear();
 
  private:
-  void BuildColumns();
+  // Whether the values are transposed.
+  bool BuildColumns();
 
   uint32_t records_ = 0;
   int64_t first_ms_ = 0;
@@ -103,12 +107,15 @@ class PackEncoder {
   bool offsets_skip_ = false;
   bool has_headers_ = false;
   std::string key_lengths_;
-  std::string value_lengths_;
+  std::vector<uint32_t> value_lengths_;
   std::string times_;
   std::string skips_;
   std::string headers_;
   std::string keys_;
   std::string values_;
+  // Of the pack that is being finished.
+  Transposer transposer_;
+  std::string lengths_;
   std::string columns_;
 };
 
@@ -134,10 +141,15 @@ class PackDecoder {
   absl::StatusOr<std::string_view> Inflate(std::string_view payload, uint8_t codec,
                                            uint32_t raw_bytes);
   char* Reserve(size_t bytes);
+  absl::Status ReadValueLengths(std::string_view column, uint32_t count);
+  // The values one after the other, of the lengths that were read.
+  absl::StatusOr<std::string_view> ReadTransposed(std::string_view shared,
+                                                  std::string_view transposed);
   absl::Status ReadRecords(Columns& columns, uint32_t count, int64_t first_ms, Offset first);
   absl::StatusOr<std::span<const Header>> ReadHeaders(std::string_view* column);
 
   std::vector<Record> records_;
+  std::vector<uint32_t> value_lengths_;
   // Memory that does not move while records point into it.
   struct Chunk {
     std::unique_ptr<char[]> bytes;
