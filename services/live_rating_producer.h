@@ -97,6 +97,7 @@ class LiveRatingProducer final : public Service {
   std::unique_ptr<RatingPublisher> ratings_;
   domain::SourceProgress record_;
   absl::Duration recorded_at_;
+  absl::Duration gathered_at_;  // uptime: the next flush begins no sooner
 };
 
 }  // namespace marquee::services

@@ -79,6 +79,8 @@ class SqliteCatalogue final : public Catalogue {
     }
     MARQUEE_ASSIGN_OR_RETURN(std::string mode, database.QueryText("PRAGMA journal_mode"));
     if (mode != "wal") {
+      MARQUEE_RETURN_IF_ERROR(
+          database.Execute(absl::StrCat("PRAGMA page_size=", options_.page_bytes)));
       MARQUEE_ASSIGN_OR_RETURN(mode, database.QueryText("PRAGMA journal_mode=WAL"));
       if (mode != "wal") {
         return absl::FailedPreconditionError(absl::StrCat(

@@ -230,13 +230,13 @@ TEST_F(SqliteFaultTest, RotInTheStoppedFileIsDetectedOrHarmless) {
 // The keys in the inner pages of the tables' trees: whoever reads all rows meets each of them,
 // whoever looks one up does not find it. (Found by the test above, once in some thousand damages.)
 TEST_F(SqliteFaultTest, RotInAnInnerPageIsDetectedOrHarmless) {
-  constexpr size_t kPageBytes = 4096;
+  constexpr int kPageBytes = 4096;
   constexpr char kInnerTablePage = 5;
   Random random(3);
   std::string path = folder_.File("catalogue.db");
   CatalogueModel model;
   {
-    auto catalogue = *OpenSqliteCatalogue({.path = path});
+    auto catalogue = *OpenSqliteCatalogue({.path = path, .page_bytes = kPageBytes});
     auto writer = *catalogue->OpenWriter();
     for (int64_t step = 1; step <= 80; ++step) {
       Changes changes = DrawChanges(random, step, 300);
