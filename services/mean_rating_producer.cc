@@ -29,6 +29,8 @@ constexpr size_t kMeansPerPublish = 4096;
 constexpr absl::Duration kPositionReportInterval = absl::Seconds(1);
 // Batches of `mean-ratings` that are read between two turns.
 constexpr int kEntityBatchesPerTurn = 8;
+// Who gained a shard expects the next of its share within this time.
+constexpr absl::Duration kSettlingTime = absl::Milliseconds(500);
 
 LogOffset ToLog(Offset offset) { return LogOffset(offset.value()); }
 Offset ToTopic(LogOffset offset) { return Offset(offset.value()); }
@@ -57,7 +59,17 @@ absl::StatusOr<std::unique_ptr<MeanRatingProducer>> MeanRatingProducer::Open(
                                             .session_timeout = options.session_timeout}));
   producer->flushed_at_ = producer->reported_at_ = world.clock.Uptime();
   producer->flush_interval_ = options.flush_interval;
+  producer->settled_at_ = producer->flushed_at_ + options.session_timeout;
   return producer;
+}
+
+std::string MeanRatingProducer::NotReady() const {
+  if (!unanswered_.empty()) {
+    return absl::StrCat("restoring shards: ", owned_.size(), " done, ", unanswered_.size(),
+                        " to do");
+  }
+  if (owned_.size() == world_.rules.shards || world_.clock.Uptime() >= settled_at_) return {};
+  return absl::StrCat("waiting for its share of the shards, has ", owned_.size());
 }
 
 absl::StatusOr<Turn> MeanRatingProducer::Step(absl::Duration wait) {
@@ -98,7 +110,11 @@ absl::Status MeanRatingProducer::HandleNext() {
   if (unanswered_.empty()) return absl::OkStatus();
   OwnershipEvent event = unanswered_.front();
   unanswered_.pop_front();
-  if (event.kind == OwnershipEvent::Kind::kGained) return Restore(event.shard.shard);
+  if (event.kind == OwnershipEvent::Kind::kGained) {
+    MARQUEE_RETURN_IF_ERROR(Restore(event.shard.shard));
+    settled_at_ = world_.clock.Uptime() + kSettlingTime;
+    return absl::OkStatus();
+  }
   return GiveUp(event.shard.shard);
 }
 

@@ -49,6 +49,9 @@ class MeanRatingProducer final : public Service {
 
   absl::StatusOr<Turn> Step(absl::Duration wait) override;
   absl::Status Drain() override;
+  // Not ready until the shards that came first are restored. A member for which none is left is
+  // ready after the group's session timeout.
+  std::string NotReady() const override;
 
   size_t shards_owned() const { return owned_.size(); }
   // Of all shards owned, as the broker counts.
@@ -143,6 +146,7 @@ class MeanRatingProducer final : public Service {
   // Gained and revoked, one answered between two polls: restoring a shard or giving it up takes
   // its time, and who does not poll loses all of them.
   std::deque<messaging::OwnershipEvent> unanswered_;
+  absl::Duration settled_at_;                 // uptime: no more shards are expected then
   std::vector<domain::LogMessage> messages_;  // of the batch that is being applied
   absl::Duration flushed_at_;
   absl::Duration flush_interval_;

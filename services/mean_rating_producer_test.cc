@@ -63,9 +63,22 @@ TEST_F(MeanRatingProducerTest, BetweenTwoShardsThatItRestoresItPolls) {
     ASSERT_TRUE((*producer)->Step(absl::ZeroDuration()).ok());
     EXPECT_LE((*producer)->shards_owned(), owned + 1);
     owned = (*producer)->shards_owned();
+    EXPECT_EQ((*producer)->NotReady().empty(), owned == 4) << owned;
     clock_.Advance(absl::Milliseconds(5));
   }
   EXPECT_EQ(owned, 4u);
+}
+
+TEST_F(MeanRatingProducerTest, AMemberForWhichNoShardIsLeftIsReadyAfterTheSessionTimeout) {
+  auto owner = Open(*broker_);
+  ASSERT_TRUE(Turn(*owner).ok());
+  EXPECT_EQ(owner->NotReady(), "");
+  auto another = messaging::OpenMemoryBroker(server_, {}, clock_);
+  ASSERT_TRUE(another.ok());
+  auto spare = Open(**another, {.session_timeout = absl::Seconds(6)});
+  EXPECT_EQ(spare->NotReady(), "waiting for its share of the shards, has 0");
+  clock_.Advance(absl::Seconds(6));
+  EXPECT_EQ(spare->NotReady(), "");
 }
 
 TEST_F(MeanRatingProducerTest, ANewOwnerGoesOnFromTheCheckpointWithoutTheLogBeforeIt) {

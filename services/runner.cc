@@ -44,7 +44,6 @@ void Runner::Run() {
   absl::Status status;
   while (true) {
     status = RunOnce(&pause);
-    ready_ = false;
     if (status.ok()) break;
     health_.SetNotReady(options_.name, std::string(status.message()));
     if (!MayPass(status)) break;
@@ -71,10 +70,14 @@ void Runner::Run() {
 // Opens the service and turns it until it has finished, was asked to stop, or failed.
 absl::Status Runner::RunOnce(absl::Duration* pause) {
   MARQUEE_ASSIGN_OR_RETURN(std::unique_ptr<Service> service, open_());
-  ready_ = true;
-  health_.SetReady(options_.name);
+  bool ready = false;
   absl::Duration watched_at = clock_.Uptime() - kWatchInterval;
   while (!stop_) {
+    if (!ready) {
+      std::string missing = service->NotReady();
+      ready = missing.empty();
+      ready ? health_.SetReady(options_.name) : health_.SetNotReady(options_.name, missing);
+    }
     MARQUEE_ASSIGN_OR_RETURN(Turn turn, service->Step(kStepWaitMax));
     *pause = kReopenPauseMin;
     if (turn == Turn::kFinished) break;

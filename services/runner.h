@@ -44,7 +44,6 @@ class Runner {
   void RequestStop() { stop_ = true; }
   void Join();
 
-  bool ready() const { return ready_; }        // opened, and turning
   bool finished() const { return finished_; }  // nothing more to do, or failed for good
   // Why it ended; ok while it runs.
   absl::Status status() const;
@@ -60,7 +59,6 @@ class Runner {
   OpenService open_;
   Watch watch_;
   std::atomic<bool> stop_{false};
-  std::atomic<bool> ready_{false};
   std::atomic<bool> finished_{false};
   mutable Mutex mutex_;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);

@@ -22,6 +22,7 @@ class Scripted final : public Service {
     ++drains_;
     return absl::OkStatus();
   }
+  std::string NotReady() const override { return turns_ < 3 ? "restoring" : ""; }
 
  private:
   SystemClock clock_;
@@ -71,6 +72,13 @@ TEST_F(RunnerTest, AnErrorForAPersonEndsItAndShowsInReadiness) {
   EXPECT_EQ(opens_, 1);
   EXPECT_EQ(drains_, 0);
   EXPECT_EQ(health_.Ready().reasons.at("s"), "damaged");
+}
+
+TEST_F(RunnerTest, ItIsReadyWhenItsServiceHasRestored) {
+  Runner runner({.name = "s"}, clock_, health_,
+                [&]() -> absl::StatusOr<std::unique_ptr<Service>> { return Make(Turn::kIdle); });
+  while (!health_.Ready().ok) clock_.SleepFor(absl::Microseconds(100));
+  EXPECT_GE(turns_, 3);
 }
 
 TEST_F(RunnerTest, AskedToStopItDrains) {

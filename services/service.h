@@ -46,6 +46,8 @@ class Service {
   virtual absl::StatusOr<Turn> Step(absl::Duration wait) = 0;
   // Finishes what is under way, flushes, writes down how far it is, gives up its shards.
   virtual absl::Status Drain() = 0;
+  // Why it is not of use yet though it turns: what it still restores. Empty: it is.
+  virtual std::string NotReady() const { return {}; }
 };
 
 // Whether opening the service again may help: the broker is away or full, or somebody else took
