@@ -134,9 +134,11 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const Url& url,
                                                              absl::Duration timeout) {
   absl::Status status;
   for (size_t i = 0; i < url.nodes.size(); ++i) {
-    const Node& node = url.nodes[(first + i) % url.nodes.size()];
+    size_t index = (first + i) % url.nodes.size();
+    const Node& node = url.nodes[index];
     std::unique_ptr<Connection> connection(
         new Connection(node.ToString(), timeout / static_cast<int64_t>(url.nodes.size())));
+    connection->node_index_ = index;
     status = connection->Connect(url, node, settings, purpose);
     if (status.ok()) return connection;
     // What is set up wrongly is so on the other nodes.

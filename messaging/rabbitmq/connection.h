@@ -80,6 +80,8 @@ class Connection {
   Connection(const Connection&) = delete;
 
   bool broken() const { return broken_; }
+  // Of the URL's nodes.
+  size_t node_index() const { return node_index_; }
   // Why the broker reads nothing more that is published; empty where it does.
   const std::string& blocked() const { return blocked_; }
   // Of each request and its answer.
@@ -155,6 +157,7 @@ class Connection {
   void ChannelIsClosed(Channel channel);
 
   const std::string node_;  // for people
+  size_t node_index_ = 0;
   amqp_connection_state_t_* state_;
   amqp_socket_t_* socket_ = nullptr;
   absl::Duration timeout_;

@@ -17,10 +17,10 @@ constexpr absl::Duration kRequestMax = absl::Seconds(10);
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Connection>> World::Connect(std::string_view purpose,
-                                                           absl::Duration timeout) {
+                                                           absl::Duration timeout, size_t first) {
   timeout = std::clamp(timeout, absl::Milliseconds(100), kRequestMax);
   absl::StatusOr<std::unique_ptr<Connection>> connection =
-      Connection::Open(url, settings, purpose, next_node++, timeout);
+      Connection::Open(url, settings, purpose, first, timeout);
   if (connection.ok()) {
     (*connection)->set_timeout(std::clamp(deadline, absl::Milliseconds(100), kRequestMax));
   }
