@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 #include <vector>
 
@@ -231,8 +232,25 @@ void Connection::ChannelIsClosed(Channel channel) {
   amqp_channel_close_ok_t close_ok{};
   int error = amqp_send_method(state_, channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &close_ok);
   if (error != AMQP_STATUS_OK) broken_ = true;
+  Forget(channel);
+}
+
+void Connection::Forget(Channel channel) {
   open_.erase(channel);
   confirming_.erase(channel);
+  closed_after_[channel] = consumers_;
+  std::erase_if(kept_, [&](const Event& event) {
+    return event.channel == channel && event.kind != Event::Kind::kChannelClosed;
+  });
+}
+
+bool Connection::IsOfClosed(const Event& event) const {
+  auto closed = closed_after_.find(event.channel);
+  uint64_t number = 0;
+  if (closed == closed_after_.end() || !event.consumer.starts_with('c')) return false;
+  const char* end = event.consumer.data() + event.consumer.size();
+  return std::from_chars(event.consumer.data() + 1, end, number).ec == std::errc() &&
+         number <= closed->second;
 }
 
 absl::Status Connection::Answer(Channel channel, const amqp_rpc_reply_t& reply,
@@ -454,8 +472,7 @@ absl::Status Connection::CloseChannel(Channel channel) {
   if (broken_ || !open_.contains(channel)) return absl::OkStatus();
   MARQUEE_RETURN_IF_ERROR(Prepare(channel));
   amqp_rpc_reply_t reply = amqp_channel_close(state_, channel, AMQP_REPLY_SUCCESS);
-  open_.erase(channel);
-  confirming_.erase(channel);
+  Forget(channel);
   return Answer(channel, reply, "closing a channel");
 }
 
@@ -497,7 +514,9 @@ absl::Status Connection::Take(const amqp_frame_t& frame, Event* event) {
       event->kind = Event::Kind::kDelivery;
       event->tag = deliver.delivery_tag;
       event->consumer = Text(deliver.consumer_tag);
-      return ReadContent(event);
+      MARQUEE_RETURN_IF_ERROR(ReadContent(event));
+      if (IsOfClosed(*event)) event->kind = Event::Kind::kOther;
+      return absl::OkStatus();
     }
     case AMQP_BASIC_RETURN_METHOD:
       event->kind = Event::Kind::kReturned;
@@ -566,6 +585,13 @@ absl::StatusOr<Event> Connection::Wait(absl::Duration timeout) {
 }
 
 absl::StatusOr<Event> Connection::WaitOn(Channel channel, absl::Duration timeout) {
+  auto kept = std::find_if(kept_.begin(), kept_.end(),
+                           [&](const Event& event) { return event.channel == channel; });
+  if (kept != kept_.end()) {
+    Event event = std::move(*kept);
+    kept_.erase(kept);
+    return event;
+  }
   SystemClock clock;
   absl::Duration until = clock.Uptime() + timeout;
   while (true) {

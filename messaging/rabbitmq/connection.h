@@ -155,6 +155,8 @@ class Connection {
   absl::Status ReadContent(Event* event);
   absl::Status Take(const amqp_frame_t_& frame, Event* event);
   void ChannelIsClosed(Channel channel);
+  void Forget(Channel channel);
+  bool IsOfClosed(const Event& event) const;
 
   const std::string node_;  // for people
   size_t node_index_ = 0;
@@ -169,6 +171,9 @@ class Connection {
   std::map<Channel, Confirms> confirming_;
   std::deque<Event> kept_;
   uint64_t consumers_ = 0;
+  // The last consumer before the channel was closed: the tags of what still comes for those until
+  // then mean nothing on the new one.
+  std::map<Channel, uint64_t> closed_after_;
   std::string blocked_;
   bool broken_ = false;
   int fd_ = -1;

@@ -9,10 +9,13 @@ constexpr absl::Duration kSilenceFirst = absl::Seconds(1);
 // From the beginning of a consumer to its first message. Longer than it takes to elect a leader.
 constexpr absl::Duration kProofMax = absl::Seconds(1);
 constexpr absl::Duration kNudgedMax = absl::Seconds(2);
+constexpr absl::Duration kMoment = absl::Milliseconds(100);
 constexpr absl::Duration kAgainFirst = absl::Seconds(4);
 constexpr absl::Duration kAgainMax = absl::Seconds(32);
 
 }  // namespace
+
+bool ConsumerWatch::HasAll(absl::Duration now) const { return proven_ && now - heard_ >= kMoment; }
 
 void ConsumerWatch::Begun(absl::Duration now) {
   heard_ = now;

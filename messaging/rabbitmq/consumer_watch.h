@@ -24,6 +24,9 @@ class ConsumerWatch {
   // It sent something: news, or what was read before.
   void Heard(absl::Duration now, bool is_news);
 
+  // It is served, and was sent nothing for a moment: its node has no more.
+  bool HasAll(absl::Duration now) const;
+
   enum class Act {
     kNothing,
     kRenew,          // end it, and make another

@@ -61,7 +61,8 @@ absl::Status Session::Call(std::string_view what,
   bool was_connected = connection_ != nullptr;
   while (true) {
     absl::Status status = Attempt(until - world_.clock.Uptime(), body);
-    if (!absl::IsUnavailable(status)) return status;
+    // Another node may show what this one did not in time.
+    if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
     if (std::exchange(was_connected, false)) continue;
     absl::Duration wait = backoff.Next();
     if (world_.clock.Uptime() + wait >= until) return world_.GaveUp(what, status);

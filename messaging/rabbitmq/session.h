@@ -57,8 +57,8 @@ class Session {
  public:
   Session(World& world, std::string purpose) : world_(world), purpose_(std::move(purpose)) {}
 
-  // Calls `body` with a connection that works, again while it returns kUnavailable, until the
-  // deadline. `body` may have taken effect before.
+  // Calls `body` with a connection that works, again while it returns kUnavailable or
+  // kDeadlineExceeded, until the deadline. `body` may have taken effect before.
   absl::Status Call(std::string_view what, const std::function<absl::Status(Connection&)>& body);
 
  private:

@@ -181,9 +181,12 @@ absl::Status RabbitmqSubscription::Dispatch(Event event) {
     return connection_->Acknowledge(kReadChannel, event.tag, false);
   }
   Started& started = started_.at(consumer->second);
-  bool is_news = event.stream_offset >= started.cursor.stream_offset();
+  bool is_known = event.stream_offset < started.cursor.stream_offset();
+  // Questions where the shard ends are no sign that somebody publishes.
+  absl::StatusOr<Head> head = ReadHead(event.body);
+  bool is_news = !is_known && head.ok() && head->kind != Kind::kBarrier;
   started.watch.Heard(world_.clock.Uptime(), is_news);
-  if (!is_news) return connection_->Acknowledge(kReadChannel, event.tag, false);
+  if (is_known) return connection_->Acknowledge(kReadChannel, event.tag, false);
   started.pending.push_back({event.tag, event.stream_offset, std::move(event.body)});
   return absl::OkStatus();
 }
@@ -537,10 +540,12 @@ absl::StatusOr<int64_t> RabbitmqSubscription::Lag(const TopicShard& shard) {
   auto found = started_.find(shard);
   MARQUEE_CHECK(found != started_.end());
   const Started& started = found->second;
-  absl::Duration age = world_.clock.Uptime() - ends_at_;
+  absl::Duration now = world_.clock.Uptime();
+  bool has_consumer = !started.consumer.empty();
+  if (has_consumer && started.pending.empty() && started.watch.HasAll(now)) return 0;
   // Who asks for one asks for all.
-  if (started.consumer.empty() || started.end_of != started.cursor.stream() ||
-      age >= kEndsInterval || world_.clock.IsManual()) {
+  if (!has_consumer || started.end_of != started.cursor.stream() ||
+      now - ends_at_ >= kEndsInterval || world_.clock.IsManual()) {
     MARQUEE_RETURN_IF_ERROR(RefreshEnds());
   }
   return started.end.RecordsBeyond(started.cursor.stream_offset());
