@@ -238,6 +238,7 @@ void Connection::ChannelIsClosed(Channel channel) {
 void Connection::Forget(Channel channel) {
   open_.erase(channel);
   confirming_.erase(channel);
+  prefetch_.erase(channel);
   closed_after_[channel] = consumers_;
   std::erase_if(kept_, [&](const Event& event) {
     return event.channel == channel && event.kind != Event::Kind::kChannelClosed;
@@ -413,16 +414,18 @@ std::vector<amqp_table_entry_t> Arguments(const From& from) {
 }  // namespace
 
 absl::Status Connection::SetPrefetch(Channel channel, int messages) {
+  int& set = prefetch_[channel];
+  if (set == messages) return absl::OkStatus();
   amqp_basic_qos(state_, channel, 0, static_cast<uint16_t>(messages), /*global=*/0);
+  set = messages;
   return Answer(channel, amqp_get_rpc_reply(state_), "setting the prefetch");
 }
 
 absl::Status Connection::ConsumeSoon(Channel channel, const std::string& stream,
                                      const std::string& consumer, const From& from,
                                      int prefetch_messages) {
-  bool is_new = !open_.contains(channel);
   MARQUEE_RETURN_IF_ERROR(Prepare(channel));
-  if (is_new) MARQUEE_RETURN_IF_ERROR(SetPrefetch(channel, prefetch_messages));
+  MARQUEE_RETURN_IF_ERROR(SetPrefetch(channel, prefetch_messages));
   std::vector<amqp_table_entry_t> arguments = Arguments(from);
   amqp_basic_consume_t consume{};
   consume.queue = Bytes(stream);

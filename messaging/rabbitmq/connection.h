@@ -120,8 +120,7 @@ class Connection {
   std::string NewConsumer() { return "c" + std::to_string(++consumers_); }
   absl::Status Consume(Channel channel, const std::string& stream, const std::string& consumer,
                        const From& from, int prefetch_messages);
-  // The same without waiting for the broker's answer: an error comes as kChannelClosed, and the
-  // prefetch is that of the channel's first consumer.
+  // The same without waiting for the broker's answer: an error comes as kChannelClosed.
   absl::Status ConsumeSoon(Channel channel, const std::string& stream, const std::string& consumer,
                            const From& from, int prefetch_messages);
   // What is on its way still comes.
@@ -164,6 +163,7 @@ class Connection {
   amqp_socket_t_* socket_ = nullptr;
   absl::Duration timeout_;
   std::set<Channel> open_;
+  std::map<Channel, int> prefetch_;  // of the next consumer, where it was set
   struct Confirms {
     uint64_t published = 0;
     uint64_t confirmed = 0;  // the highest tag
