@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 #include <vector>
 
@@ -134,9 +135,11 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const Url& url,
                                                              absl::Duration timeout) {
   absl::Status status;
   for (size_t i = 0; i < url.nodes.size(); ++i) {
-    const Node& node = url.nodes[(first + i) % url.nodes.size()];
+    size_t index = (first + i) % url.nodes.size();
+    const Node& node = url.nodes[index];
     std::unique_ptr<Connection> connection(
         new Connection(node.ToString(), timeout / static_cast<int64_t>(url.nodes.size())));
+    connection->node_index_ = index;
     status = connection->Connect(url, node, settings, purpose);
     if (status.ok()) return connection;
     // What is set up wrongly is so on the other nodes.
@@ -229,8 +232,26 @@ void Connection::ChannelIsClosed(Channel channel) {
   amqp_channel_close_ok_t close_ok{};
   int error = amqp_send_method(state_, channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &close_ok);
   if (error != AMQP_STATUS_OK) broken_ = true;
+  Forget(channel);
+}
+
+void Connection::Forget(Channel channel) {
   open_.erase(channel);
   confirming_.erase(channel);
+  prefetch_.erase(channel);
+  closed_after_[channel] = consumers_;
+  std::erase_if(kept_, [&](const Event& event) {
+    return event.channel == channel && event.kind != Event::Kind::kChannelClosed;
+  });
+}
+
+bool Connection::IsOfClosed(const Event& event) const {
+  auto closed = closed_after_.find(event.channel);
+  uint64_t number = 0;
+  if (closed == closed_after_.end() || !event.consumer.starts_with('c')) return false;
+  const char* end = event.consumer.data() + event.consumer.size();
+  return std::from_chars(event.consumer.data() + 1, end, number).ec == std::errc() &&
+         number <= closed->second;
 }
 
 absl::Status Connection::Answer(Channel channel, const amqp_rpc_reply_t& reply,
@@ -393,16 +414,18 @@ std::vector<amqp_table_entry_t> Arguments(const From& from) {
 }  // namespace
 
 absl::Status Connection::SetPrefetch(Channel channel, int messages) {
+  int& set = prefetch_[channel];
+  if (set == messages) return absl::OkStatus();
   amqp_basic_qos(state_, channel, 0, static_cast<uint16_t>(messages), /*global=*/0);
+  set = messages;
   return Answer(channel, amqp_get_rpc_reply(state_), "setting the prefetch");
 }
 
 absl::Status Connection::ConsumeSoon(Channel channel, const std::string& stream,
                                      const std::string& consumer, const From& from,
                                      int prefetch_messages) {
-  bool is_new = !open_.contains(channel);
   MARQUEE_RETURN_IF_ERROR(Prepare(channel));
-  if (is_new) MARQUEE_RETURN_IF_ERROR(SetPrefetch(channel, prefetch_messages));
+  MARQUEE_RETURN_IF_ERROR(SetPrefetch(channel, prefetch_messages));
   std::vector<amqp_table_entry_t> arguments = Arguments(from);
   amqp_basic_consume_t consume{};
   consume.queue = Bytes(stream);
@@ -452,8 +475,7 @@ absl::Status Connection::CloseChannel(Channel channel) {
   if (broken_ || !open_.contains(channel)) return absl::OkStatus();
   MARQUEE_RETURN_IF_ERROR(Prepare(channel));
   amqp_rpc_reply_t reply = amqp_channel_close(state_, channel, AMQP_REPLY_SUCCESS);
-  open_.erase(channel);
-  confirming_.erase(channel);
+  Forget(channel);
   return Answer(channel, reply, "closing a channel");
 }
 
@@ -495,7 +517,9 @@ absl::Status Connection::Take(const amqp_frame_t& frame, Event* event) {
       event->kind = Event::Kind::kDelivery;
       event->tag = deliver.delivery_tag;
       event->consumer = Text(deliver.consumer_tag);
-      return ReadContent(event);
+      MARQUEE_RETURN_IF_ERROR(ReadContent(event));
+      if (IsOfClosed(*event)) event->kind = Event::Kind::kOther;
+      return absl::OkStatus();
     }
     case AMQP_BASIC_RETURN_METHOD:
       event->kind = Event::Kind::kReturned;
@@ -564,6 +588,13 @@ absl::StatusOr<Event> Connection::Wait(absl::Duration timeout) {
 }
 
 absl::StatusOr<Event> Connection::WaitOn(Channel channel, absl::Duration timeout) {
+  auto kept = std::find_if(kept_.begin(), kept_.end(),
+                           [&](const Event& event) { return event.channel == channel; });
+  if (kept != kept_.end()) {
+    Event event = std::move(*kept);
+    kept_.erase(kept);
+    return event;
+  }
   SystemClock clock;
   absl::Duration until = clock.Uptime() + timeout;
   while (true) {

@@ -80,6 +80,8 @@ class Connection {
   Connection(const Connection&) = delete;
 
   bool broken() const { return broken_; }
+  // Of the URL's nodes.
+  size_t node_index() const { return node_index_; }
   // Why the broker reads nothing more that is published; empty where it does.
   const std::string& blocked() const { return blocked_; }
   // Of each request and its answer.
@@ -118,8 +120,7 @@ class Connection {
   std::string NewConsumer() { return "c" + std::to_string(++consumers_); }
   absl::Status Consume(Channel channel, const std::string& stream, const std::string& consumer,
                        const From& from, int prefetch_messages);
-  // The same without waiting for the broker's answer: an error comes as kChannelClosed, and the
-  // prefetch is that of the channel's first consumer.
+  // The same without waiting for the broker's answer: an error comes as kChannelClosed.
   absl::Status ConsumeSoon(Channel channel, const std::string& stream, const std::string& consumer,
                            const From& from, int prefetch_messages);
   // What is on its way still comes.
@@ -153,12 +154,16 @@ class Connection {
   absl::Status ReadContent(Event* event);
   absl::Status Take(const amqp_frame_t_& frame, Event* event);
   void ChannelIsClosed(Channel channel);
+  void Forget(Channel channel);
+  bool IsOfClosed(const Event& event) const;
 
   const std::string node_;  // for people
+  size_t node_index_ = 0;
   amqp_connection_state_t_* state_;
   amqp_socket_t_* socket_ = nullptr;
   absl::Duration timeout_;
   std::set<Channel> open_;
+  std::map<Channel, int> prefetch_;  // of the next consumer, where it was set
   struct Confirms {
     uint64_t published = 0;
     uint64_t confirmed = 0;  // the highest tag
@@ -166,6 +171,9 @@ class Connection {
   std::map<Channel, Confirms> confirming_;
   std::deque<Event> kept_;
   uint64_t consumers_ = 0;
+  // The last consumer before the channel was closed: the tags of what still comes for those until
+  // then mean nothing on the new one.
+  std::map<Channel, uint64_t> closed_after_;
   std::string blocked_;
   bool broken_ = false;
   int fd_ = -1;

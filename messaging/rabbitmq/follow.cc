@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <string>
 #include <utility>
@@ -14,113 +15,188 @@ namespace marquee::messaging::rabbitmq {
 namespace {
 
 constexpr int kPrefetch = 256;  // of each consumer
-
-class Following {
- public:
-  Following(Connection& connection, std::span<Follow> follows)
-      : connection_(connection), follows_(follows) {}
-
-  absl::Status Run(absl::Duration patience) {
-    for (Follow& follow : follows_) MARQUEE_RETURN_IF_ERROR(Begin(&follow));
-    absl::Duration silent;
-    while (!consumers_.empty()) {
-      MARQUEE_ASSIGN_OR_RETURN(Event event, connection_.WaitOn(kFollowChannel, kNudgeAfter));
-      silent = event.kind == Event::Kind::kNone ? silent + kNudgeAfter : absl::ZeroDuration();
-      if (event.kind == Event::Kind::kNone && silent < patience) {
-        if (silent == kNudgeAfter) MARQUEE_RETURN_IF_ERROR(NudgeAll());
-        continue;
-      }
-      MARQUEE_RETURN_IF_ERROR(TakeEvent(event, patience));
-    }
-    return Settle();
-  }
-
- private:
-  absl::Status Begin(Follow* follow) {
-    std::string consumer = connection_.NewConsumer();
-    From from{From::Place::kOffset, follow->cursor->stream_offset()};
-    if (follow->from.has_value()) from = *std::exchange(follow->from, std::nullopt);
-    MARQUEE_RETURN_IF_ERROR(connection_.ConsumeSoon(kFollowChannel, follow->cursor->stream(),
-                                                    consumer, from, kPrefetch));
-    consumers_[consumer] = follow;
-    return follow->begun ? follow->begun() : absl::OkStatus();
-  }
-
-  absl::Status NudgeAll() {
-    for (const auto& [consumer, follow] : consumers_) {
-      MARQUEE_RETURN_IF_ERROR(Nudge(connection_, kFollowChannel, follow->cursor->stream()));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status End(const std::string& consumer) {
-    consumers_.erase(consumer);
-    return connection_.CancelSoon(kFollowChannel, consumer);
-  }
-
-  absl::Status TakeEvent(const Event& event, absl::Duration patience) {
-    switch (event.kind) {
-      case Event::Kind::kNone:
-        if (!connection_.blocked().empty()) {
-          return absl::UnavailableError("it reads nothing from publishers: " +
-                                        connection_.blocked());
-        }
-        return absl::DeadlineExceededError(
-            fmt::format("waited {} for the next message of {} streams, {} among them",
-                        absl::FormatDuration(patience), consumers_.size(),
-                        consumers_.begin()->second->cursor->stream()));
-      case Event::Kind::kDelivery:
-        // Those of ended consumers too.
-        MARQUEE_RETURN_IF_ERROR(
-            connection_.Acknowledge(kFollowChannel, event.tag, /*multiple=*/true));
-        return Deliver(event);
-      case Event::Kind::kReturned:
-        return absl::NotFoundError("a stream is gone: " + event.text);
-      case Event::Kind::kCancelled:
-        if (!consumers_.contains(event.consumer)) return absl::OkStatus();
-        return absl::NotFoundError(
-            fmt::format("the stream {} was deleted", consumers_[event.consumer]->cursor->stream()));
-      case Event::Kind::kChannelClosed:
-        return event.why;
-      default:
-        return absl::OkStatus();
-    }
-  }
-
-  absl::Status Deliver(const Event& event) {
-    auto found = consumers_.find(event.consumer);
-    if (found == consumers_.end()) return absl::OkStatus();
-    Follow* follow = found->second;
-    ShardCursor* cursor = follow->cursor;
-    if (event.stream_offset < cursor->stream_offset()) return absl::OkStatus();
-    MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(event.body));
-    MARQUEE_ASSIGN_OR_RETURN(ShardCursor::Step step,
-                             cursor->Take(event.stream_offset, head, event.body));
-    MARQUEE_ASSIGN_OR_RETURN(Follow::Then then,
-                             follow->take({head, event.stream_offset, event.body, step}));
-    bool goes_elsewhere = step == ShardCursor::Step::kMoved || then == Follow::Then::kAgain;
-    if (then == Follow::Then::kMore && !goes_elsewhere) return absl::OkStatus();
-    MARQUEE_RETURN_IF_ERROR(End(event.consumer));
-    return then == Follow::Then::kDone ? absl::OkStatus() : Begin(follow);
-  }
-
-  // What is on its way for the ended consumers is taken, so that it is in nobody's way.
-  absl::Status Settle() {
-    MARQUEE_RETURN_IF_ERROR(connection_.Cancel(kFollowChannel, "none"));
-    while (true) {
-      MARQUEE_ASSIGN_OR_RETURN(Event event, connection_.WaitOn(kFollowChannel));
-      if (event.kind == Event::Kind::kNone) return absl::OkStatus();
-      if (event.kind != Event::Kind::kDelivery) continue;
-      MARQUEE_RETURN_IF_ERROR(connection_.Acknowledge(kFollowChannel, event.tag, true));
-    }
-  }
-
-  Connection& connection_;
-  std::span<Follow> follows_;
-  std::map<std::string, Follow*> consumers_;
-};
+// Of those that are kept: what lies ready between two runs is in memory.
+constexpr int kKeptPrefetch = 32;
+// One that is silent for so long may be served no more, whatever there is to send.
+constexpr absl::Duration kServedMax = absl::Seconds(1);
 
 }  // namespace
+
+absl::Status Follower::Run(std::span<Follow> follows, absl::Duration patience) {
+  following_.clear();
+  for (Follow& follow : follows) MARQUEE_RETURN_IF_ERROR(Begin(&follow));
+  MARQUEE_RETURN_IF_ERROR(TakeReady());
+  absl::Duration silent, served_until = kServedMax;
+  while (!following_.empty()) {
+    MARQUEE_ASSIGN_OR_RETURN(Event event, connection_.WaitOn(kFollowChannel, kNudgeAfter));
+    if (event.kind != Event::Kind::kNone) {
+      silent = absl::ZeroDuration();
+      served_until = kServedMax;
+      MARQUEE_RETURN_IF_ERROR(TakeEvent(std::move(event)));
+      continue;
+    }
+    silent += kNudgeAfter;
+    if (silent >= patience) return Silent(patience);
+    if (silent == kNudgeAfter) MARQUEE_RETURN_IF_ERROR(NudgeAll());
+    if (silent >= served_until) {
+      served_until += kServedMax;
+      MARQUEE_RETURN_IF_ERROR(Renew());
+      MARQUEE_RETURN_IF_ERROR(NudgeAll());
+    }
+  }
+  return keeps_ == Keeps::kConsumers ? absl::OkStatus() : Settle();
+}
+
+void Follower::Keep(Event event) {
+  if (event.kind == Event::Kind::kChannelClosed) {
+    kept_.clear();
+  } else if (event.kind == Event::Kind::kCancelled) {
+    std::erase_if(kept_, [&](const auto& kept) { return kept.second.consumer == event.consumer; });
+  } else if (event.kind == Event::Kind::kDelivery) {
+    for (auto& [stream, kept] : kept_) {
+      if (kept.consumer == event.consumer) kept.ready.push_back(std::move(event));
+    }
+  }
+}
+
+absl::Status Follower::Begin(Follow* follow) {
+  const std::string& stream = follow->cursor->stream();
+  From from{From::Place::kOffset, follow->cursor->stream_offset()};
+  auto kept = kept_.find(stream);
+  if (kept != kept_.end() && !follow->from.has_value() && kept->second.next == from.offset) {
+    following_[kept->second.consumer] = follow;
+    return follow->begun ? follow->begun() : absl::OkStatus();
+  }
+  if (kept != kept_.end()) MARQUEE_RETURN_IF_ERROR(End(kept->second.consumer));
+  if (follow->from.has_value()) from = *std::exchange(follow->from, std::nullopt);
+  std::string consumer = connection_.NewConsumer();
+  MARQUEE_RETURN_IF_ERROR(
+      connection_.ConsumeSoon(kFollowChannel, stream, consumer, from,
+                              keeps_ == Keeps::kConsumers ? kKeptPrefetch : kPrefetch));
+  following_[consumer] = follow;
+  if (keeps_ == Keeps::kConsumers) kept_[stream] = {.consumer = consumer, .next = from.offset};
+  return follow->begun ? follow->begun() : absl::OkStatus();
+}
+
+absl::Status Follower::End(const std::string& consumer) {
+  following_.erase(consumer);
+  std::erase_if(kept_, [&](const auto& kept) { return kept.second.consumer == consumer; });
+  return connection_.CancelSoon(kFollowChannel, consumer);
+}
+
+// What has come for those that are followed while nobody followed them.
+absl::Status Follower::TakeReady() {
+  std::vector<Event> ready;
+  for (auto& [stream, kept] : kept_) {
+    if (!following_.contains(kept.consumer)) continue;
+    std::move(kept.ready.begin(), kept.ready.end(), std::back_inserter(ready));
+    kept.ready.clear();
+  }
+  for (Event& event : ready) MARQUEE_RETURN_IF_ERROR(TakeEvent(std::move(event)));
+  return absl::OkStatus();
+}
+
+absl::Status Follower::Renew() {
+  std::vector<Follow*> follows;
+  std::vector<std::string> consumers;
+  for (const auto& [consumer, follow] : following_) {
+    follows.push_back(follow);
+    consumers.push_back(consumer);
+  }
+  for (const std::string& consumer : consumers) MARQUEE_RETURN_IF_ERROR(End(consumer));
+  for (Follow* follow : follows) {
+    // It has begun, and asked what it asks.
+    std::function<absl::Status()> begun = std::exchange(follow->begun, nullptr);
+    absl::Status status = Begin(follow);
+    follow->begun = std::move(begun);
+    MARQUEE_RETURN_IF_ERROR(status);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Follower::NudgeAll() {
+  for (const auto& [consumer, follow] : following_) {
+    MARQUEE_RETURN_IF_ERROR(Nudge(connection_, kFollowChannel, follow->cursor->stream()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Follower::Silent(absl::Duration patience) {
+  if (!connection_.blocked().empty()) {
+    return absl::UnavailableError("it reads nothing from publishers: " + connection_.blocked());
+  }
+  return absl::DeadlineExceededError(fmt::format(
+      "waited {} for the next message of {} streams, {} among them", absl::FormatDuration(patience),
+      following_.size(), following_.begin()->second->cursor->stream()));
+}
+
+absl::Status Follower::TakeEvent(Event event) {
+  switch (event.kind) {
+    case Event::Kind::kDelivery:
+      return Deliver(std::move(event));
+    case Event::Kind::kReturned:
+      return absl::NotFoundError("a stream is gone: " + event.text);
+    case Event::Kind::kCancelled: {
+      auto follow = following_.find(event.consumer);
+      if (follow != following_.end()) {
+        return absl::NotFoundError(
+            fmt::format("the stream {} was deleted", follow->second->cursor->stream()));
+      }
+      Keep(std::move(event));
+      return absl::OkStatus();
+    }
+    case Event::Kind::kChannelClosed:
+      Keep(event);
+      return event.why;
+    default:
+      return absl::OkStatus();
+  }
+}
+
+absl::Status Follower::Deliver(Event event) {
+  auto found = following_.find(event.consumer);
+  if (found == following_.end()) {
+    bool is_kept = std::any_of(kept_.begin(), kept_.end(), [&](const auto& kept) {
+      return kept.second.consumer == event.consumer;
+    });
+    if (is_kept) {
+      Keep(std::move(event));
+      return absl::OkStatus();
+    }
+  }
+  // Those of ended consumers too.
+  MARQUEE_RETURN_IF_ERROR(connection_.Acknowledge(kFollowChannel, event.tag, /*multiple=*/false));
+  if (found == following_.end()) return absl::OkStatus();
+  Follow* follow = found->second;
+  ShardCursor* cursor = follow->cursor;
+  auto kept = kept_.find(cursor->stream());
+  if (kept != kept_.end()) kept->second.next = event.stream_offset + 1;
+  if (event.stream_offset < cursor->stream_offset()) return absl::OkStatus();
+  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(event.body));
+  MARQUEE_ASSIGN_OR_RETURN(ShardCursor::Step step,
+                           cursor->Take(event.stream_offset, head, event.body));
+  MARQUEE_ASSIGN_OR_RETURN(Follow::Then then,
+                           follow->take({head, event.stream_offset, event.body, step}));
+  bool goes_elsewhere = step == ShardCursor::Step::kMoved || then == Follow::Then::kAgain;
+  if (then == Follow::Then::kMore && !goes_elsewhere) return absl::OkStatus();
+  if (goes_elsewhere || keeps_ == Keeps::kNothing) {
+    MARQUEE_RETURN_IF_ERROR(End(event.consumer));
+  } else {
+    following_.erase(event.consumer);
+  }
+  return then == Follow::Then::kDone ? absl::OkStatus() : Begin(follow);
+}
+
+// What is on its way for the ended consumers is taken, so that it is in nobody's way.
+absl::Status Follower::Settle() {
+  MARQUEE_RETURN_IF_ERROR(connection_.Cancel(kFollowChannel, "none"));
+  while (true) {
+    MARQUEE_ASSIGN_OR_RETURN(Event event, connection_.WaitOn(kFollowChannel));
+    if (event.kind == Event::Kind::kNone) return absl::OkStatus();
+    if (event.kind != Event::Kind::kDelivery) continue;
+    MARQUEE_RETURN_IF_ERROR(connection_.Acknowledge(kFollowChannel, event.tag, true));
+  }
+}
 
 absl::StatusOr<std::vector<std::vector<StreamMessage>>> LastChunks(
     Connection& connection, std::span<const std::string> streams) {
@@ -162,7 +238,7 @@ absl::StatusOr<std::vector<std::vector<StreamMessage>>> LastChunks(
 
 absl::Status FollowAll(Connection& connection, std::span<Follow> follows, absl::Duration patience) {
   if (follows.empty()) return absl::OkStatus();
-  absl::Status status = Following(connection, follows).Run(patience);
+  absl::Status status = Follower(connection, Follower::Keeps::kNothing).Run(follows, patience);
   // Consumers that go on must not: they end with the channel. One that cannot be closed is so
   // because the connection is broken.
   if (!status.ok()) (void)connection.CloseChannel(kFollowChannel);

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -54,7 +55,42 @@ struct Follow {
 absl::StatusOr<std::vector<std::vector<StreamMessage>>> LastChunks(
     Connection& connection, std::span<const std::string> streams);
 
-// Until each is done. `patience`: for the next message of any of them.
+class Follower {
+ public:
+  // What is followed again and again is followed with the same consumer, since a cluster writes
+  // down each that is made. It sends on between two runs, up to a few messages of each stream.
+  enum class Keeps { kNothing, kConsumers };
+  Follower(Connection& connection, Keeps keeps) : connection_(connection), keeps_(keeps) {}
+
+  // Until each is done. `patience`: for the next message of any of them. After an error no more.
+  absl::Status Run(std::span<Follow> follows, absl::Duration patience);
+  // Where consumers are kept: an event of kFollowChannel that somebody has waited for meanwhile.
+  void Keep(Event event);
+
+ private:
+  struct Kept {
+    std::string consumer;
+    int64_t next = 0;  // all below was taken
+    std::vector<Event> ready;
+  };
+
+  absl::Status Begin(Follow* follow);
+  absl::Status End(const std::string& consumer);
+  absl::Status TakeReady();
+  absl::Status Renew();
+  absl::Status NudgeAll();
+  absl::Status Silent(absl::Duration patience);
+  absl::Status TakeEvent(Event event);
+  absl::Status Deliver(Event event);
+  absl::Status Settle();
+
+  Connection& connection_;
+  const Keeps keeps_;
+  std::map<std::string, Follow*> following_;  // by consumer
+  std::map<std::string, Kept> kept_;          // by stream
+};
+
+// With consumers of its own, which end with it.
 absl::Status FollowAll(Connection& connection, std::span<Follow> follows, absl::Duration patience);
 
 // Of one shard, until `take` returns false.

@@ -68,6 +68,12 @@ void Gate::SetOpen(bool open) {
   is_open_.wait(!open);
 }
 
+void Gate::MuteConsumers() {
+  mute_ = true;
+  uint64_t one = 1;
+  (void)!write(wake_, &one, sizeof one);
+}
+
 // At once, with a reset: what is on its way is lost.
 void Gate::Cut(Pair* pair) {
   for (int fd : {pair->client, pair->server}) {
@@ -98,7 +104,7 @@ bool Gate::Read(int from, Way* way) {
   if (!way->bytes.empty() || way->ended) return true;
   char bytes[kReadBytes];
   ssize_t size = recv(from, bytes, sizeof bytes, 0);
-  if (size > 0) way->bytes.assign(bytes, static_cast<size_t>(size));
+  if (size > 0) way->bytes = way->frames.Pass({bytes, static_cast<size_t>(size)});
   if (size == 0) way->ended = true;
   return size >= 0 || errno == EAGAIN || errno == EINTR;
 }
@@ -113,10 +119,12 @@ bool Gate::Write(int to, Way* way) {
 // False: it is at its end.
 bool Gate::Forward(Pair* pair, short client_events, short server_events) {
   bool ok = true;
+  int64_t consumers = pair->up.frames.consumers();
   if ((client_events & (POLLIN | POLLHUP | POLLERR)) != 0) ok = ok && Read(pair->client, &pair->up);
   if ((server_events & (POLLIN | POLLHUP | POLLERR)) != 0)
     ok = ok && Read(pair->server, &pair->down);
   ok = ok && Write(pair->server, &pair->up) && Write(pair->client, &pair->down);
+  consumers_ += pair->up.frames.consumers() - consumers;
   bool ended =
       (pair->up.ended && pair->up.bytes.empty()) || (pair->down.ended && pair->down.bytes.empty());
   return ok && !ended;
@@ -127,6 +135,9 @@ void Gate::Run() {
     if (!open_) {
       for (Pair& pair : pairs_) Cut(&pair);
       pairs_.clear();
+    }
+    if (mute_.exchange(false)) {
+      for (Pair& pair : pairs_) pair.down.frames.MuteThoseServed();
     }
     if (is_open_ != open_) {
       is_open_ = open_.load();

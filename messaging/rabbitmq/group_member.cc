@@ -17,6 +17,8 @@ constexpr absl::Duration kPatience = absl::Seconds(10);
 constexpr int64_t kBeatDivisor = 5;
 // What is asked for is not asked for again at once.
 constexpr absl::Duration kAskAgain = absl::Milliseconds(250);
+// From writing that it joins until a member reads that.
+constexpr absl::Duration kAnswerMax = absl::Seconds(5);
 // After so many entries the whole state is written once more, long before retention cuts the log.
 constexpr int64_t kStateInterval = 2'000;
 constexpr int64_t kLogSegmentBytes = 1 << 20;
@@ -57,6 +59,11 @@ GroupMember::GroupMember(Clock& clock, const SubscriptionOptions& options,
       options_(options),
       topics_(std::move(topics)),
       stream_(GroupStreamOf(options.group)) {}
+
+bool GroupMember::HasLease() const {
+  lapsed_ = lapsed_ || clock_.Uptime() >= lease_until_;
+  return !lapsed_;
+}
 
 absl::Duration GroupMember::BeatInterval() const {
   return std::max(options_.session_timeout / kBeatDivisor, absl::Milliseconds(10));
@@ -108,7 +115,10 @@ absl::Status GroupMember::Take(int64_t offset, std::string_view body) {
   if (head.nonce != nonce_) return absl::OkStatus();
   auto sent = sent_.find(head.sequence);
   if (sent == sent_.end()) return absl::OkStatus();
-  if (joined_at_ < 0) joined_at_ = offset;
+  if (joined_at_ < 0) {
+    joined_at_ = offset;
+    lapsed_ = false;
+  }
   if (log_.state().members().contains(id_)) {
     lease_until_ = std::max(lease_until_, sent->second + options_.session_timeout);
   }
@@ -147,15 +157,21 @@ void GroupMember::LoseAll(std::vector<OwnershipEvent>* events) {
 }
 
 absl::Status GroupMember::Refresh(Connection& connection, std::vector<OwnershipEvent>* events) {
+  // Its join may still be on its way; but the node may not serve the log either.
+  bool is_unanswered = joined_at_ < 0 && !sent_.empty();
+  absl::Duration silent =
+      is_unanswered ? clock_.Uptime() - sent_.begin()->second : absl::ZeroDuration();
+  if (silent >= std::max(options_.session_timeout, kAnswerMax)) {
+    return absl::UnavailableError(
+        fmt::format("the log of group {} does not show what was written "
+                    "{} ago",
+                    options_.group, absl::FormatDuration(silent)));
+  }
   if (!log_.loaded()) return absl::OkStatus();
   bool is_member = log_.state().members().contains(id_);
-  // Its join may still be on its way.
-  bool waits = joined_at_ < 0 && !sent_.empty() &&
-               clock_.Uptime() - sent_.begin()->second < options_.session_timeout;
   if (!is_member || !HasLease()) {
     LoseAll(events);
-    if (!waits) return Join(connection);
-    return absl::OkStatus();
+    return is_unanswered ? absl::OkStatus() : Join(connection);
   }
   Compare(events);
   if (beat_now_ || clock_.Uptime() >= next_beat_) MARQUEE_RETURN_IF_ERROR(Beat(connection));

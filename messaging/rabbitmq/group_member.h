@@ -3,7 +3,9 @@
 // released).
 //
 // A member owns while it has a lease: from when it sent the last of its beats that it has read in
-// the log, for a session timeout. It loses all with its connection.
+// the log, for a session timeout. It loses all with its connection; and with a lease that was seen
+// to have ended, even if a beat that was on its way would have prolonged it: whoever was refused a
+// shard is told that it is lost.
 // Threads: one at a time.
 #ifndef MARQUEE_MESSAGING_RABBITMQ_GROUP_MEMBER_H_
 #define MARQUEE_MESSAGING_RABBITMQ_GROUP_MEMBER_H_
@@ -84,7 +86,7 @@ class GroupMember {
 
   absl::Status Join(Connection& connection);
   absl::Status Send(Connection& connection, std::string_view entry);
-  bool HasLease() const { return clock_.Uptime() < lease_until_; }
+  bool HasLease() const;
   absl::Duration BeatInterval() const;
   absl::Status Beat(Connection& connection);
   void Compare(std::vector<OwnershipEvent>* events);
@@ -108,6 +110,7 @@ class GroupMember {
   int64_t joined_at_ = -1;                   // where this id's join is in the log
   std::map<uint64_t, absl::Duration> sent_;  // beats that were not read yet: when
   absl::Duration lease_until_ = -absl::InfiniteDuration();
+  mutable bool lapsed_ = false;  // it was seen to have ended
   absl::Duration next_beat_ = -absl::InfiniteDuration();
   bool beat_now_ = false;
   int64_t wrote_state_after_ = -1;  // not the same twice

@@ -24,6 +24,7 @@ constexpr absl::Duration kPatience = absl::Seconds(5);
 constexpr absl::Duration kRestMax = absl::Seconds(1);
 // A publisher speaks of changes when it has made this part of what a new epoch takes.
 constexpr int64_t kSpeakDivisor = 4;
+constexpr int64_t kFollowedMax = 64;
 constexpr absl::Duration kEndTimeout = absl::Seconds(1);
 // A node that has not heard for so long that an epoch has ended is not only behind.
 constexpr absl::Duration kGoneMax = absl::Seconds(5);
@@ -194,6 +195,7 @@ void RabbitmqPublisher::Run() {
     }
     Rest();
   }
+  follower_.reset();
   mine_.reset();
   MutexLock lock(mutex_);
   connection_.reset();
@@ -210,6 +212,7 @@ void RabbitmqPublisher::ForgetSent() {
 
 void RabbitmqPublisher::DropConnection() {
   connection_.reset();
+  follower_.reset();
   mine_.reset();
   fenced_ = false;
   // What is unconfirmed, and what of the same shard is after it, is sent again.
@@ -320,7 +323,7 @@ absl::Status RabbitmqPublisher::Settle() {
     };
     follows.push_back({.cursor = &*tail->cursor, .from = {}, .begun = {}, .take = take});
   }
-  MARQUEE_RETURN_IF_ERROR(FollowAll(*mine_, follows, kPatience));
+  MARQUEE_RETURN_IF_ERROR(follower_->Run(follows, kPatience));
   for (Sent& message : sent_) {
     if (message.confirmed && message.sequence <= tails_[message.shard].seen) {
       message.stored = true;
@@ -343,6 +346,7 @@ absl::Status RabbitmqPublisher::Connect() {
   MutexLock lock(mutex_);
   if (stop_ || drop_) return absl::UnavailableError("not wanted any more");
   mine_ = std::move(connection);
+  follower_.emplace(*mine_, Follower::Keeps::kConsumers);
   connection_ = mine_;
   return absl::OkStatus();
 }
@@ -368,11 +372,15 @@ absl::Status RabbitmqPublisher::TakeEvents() {
   while (true) {
     MARQUEE_ASSIGN_OR_RETURN(Event event, mine_->Wait(absl::ZeroDuration()));
     if (event.kind == Event::Kind::kNone) return absl::OkStatus();
-    MARQUEE_RETURN_IF_ERROR(TakeEvent(event));
+    MARQUEE_RETURN_IF_ERROR(TakeEvent(std::move(event)));
   }
 }
 
-absl::Status RabbitmqPublisher::TakeEvent(const Event& event) {
+absl::Status RabbitmqPublisher::TakeEvent(Event event) {
+  if (event.channel == kFollowChannel) {
+    follower_->Keep(std::move(event));
+    return absl::OkStatus();
+  }
   if (event.channel != kPublishChannel) return absl::OkStatus();
   switch (event.kind) {
     case Event::Kind::kConfirmed:
@@ -482,6 +490,7 @@ absl::Status RabbitmqPublisher::SendMore() {
     AppendHead({.kind = Kind::kPack, .nonce = nonce_, .sequence = message.sequence}, &message.body);
     sealed->encoder.Finish(compressor_, &message.body);
     tail.sequence = message.sequence;
+    ++tail.unfound;
     touched_.insert(message.shard);
     sent_.push_back(std::move(message));
     MARQUEE_RETURN_IF_ERROR(SendAgain());
@@ -519,12 +528,8 @@ absl::Status RabbitmqPublisher::FinishFlush() {
     if (!flush_waits_ || drop_ || !queue_.empty() || !sent_.empty()) return absl::OkStatus();
   }
   FlushedThrough through;
-  while (!touched_.empty()) {
-    Shard shard = *touched_.begin();
-    absl::Status found = FindTail(shard, &tails_[shard]);
-    if (!found.ok()) return Gone(found);
-    touched_.erase(shard);
-  }
+  absl::Status found = FindTails();
+  if (!found.ok()) return Gone(found);
   for (const auto& [shard, tail] : tails_) {
     if (tail.flushed) through[shard] = tail.hint;
   }
@@ -537,16 +542,52 @@ absl::Status RabbitmqPublisher::FinishFlush() {
   return absl::OkStatus();
 }
 
+// Of all shards that were published to.
+absl::Status RabbitmqPublisher::FindTails() {
+  std::vector<Follow> follows;
+  for (Shard shard : touched_) {
+    ShardTail& tail = tails_[shard];
+    // After so many it is quicker to look at the end.
+    if (!IsEntity() && tail.unfound <= kFollowedMax) follows.push_back(FollowTail(shard, &tail));
+  }
+  MARQUEE_RETURN_IF_ERROR(follower_->Run(follows, kPatience));
+  while (!touched_.empty()) {
+    Shard shard = *touched_.begin();
+    MARQUEE_RETURN_IF_ERROR(FindTail(shard, &tails_[shard]));
+    touched_.erase(shard);
+  }
+  return absl::OkStatus();
+}
+
+Follow RabbitmqPublisher::FollowTail(Shard shard, ShardTail* tail) {
+  if (!tail->cursor.has_value() || tail->cursor->position() < tail->hint) {
+    tail->cursor = ShardCursor::OfEvents(topic_, shard, tail->hint);
+  }
+  tail->seen = 0;
+  auto take = [this, tail](const Taken& taken) -> absl::StatusOr<Follow::Then> {
+    if (MessageId{taken.head.nonce, taken.head.sequence} != MessageId{nonce_, tail->sequence}) {
+      return Follow::Then::kMore;
+    }
+    tail->seen = tail->sequence;
+    tail->seen_after = ToOffset(0, taken.stream_offset + 1);
+    return Follow::Then::kDone;
+  };
+  return {.cursor = &*tail->cursor, .from = {}, .begun = {}, .take = take};
+}
+
 absl::Status RabbitmqPublisher::FindTail(Shard shard, ShardTail* tail) {
+  tail->unfound = 0;
   if (IsEntity()) {
     tail->hint = tail->seen_after;
     tail->flushed = true;
     SpeakOfChanges(shard, tail);
     return absl::OkStatus();
   }
-  MARQUEE_ASSIGN_OR_RETURN(
-      Offset after,
-      FindAfter(*mine_, {topic_, shard}, {nonce_, tail->sequence}, tail->hint, kPatience));
+  Offset after = tail->seen_after;
+  if (tail->seen != tail->sequence) {
+    MARQUEE_ASSIGN_OR_RETURN(
+        after, FindAfter(*mine_, {topic_, shard}, {nonce_, tail->sequence}, tail->hint, kPatience));
+  }
   if (tail->repeated) {
     MARQUEE_ASSIGN_OR_RETURN(ShardView view,
                              GlanceAtEvents(*mine_, {topic_, shard}, absl::InfinitePast()));

@@ -31,6 +31,7 @@
 #include "messaging/broker.h"
 #include "messaging/pack.h"
 #include "messaging/rabbitmq/connection.h"
+#include "messaging/rabbitmq/follow.h"
 #include "messaging/rabbitmq/message.h"
 #include "messaging/rabbitmq/session.h"
 #include "messaging/rabbitmq/shard_cursor.h"
@@ -72,8 +73,10 @@ class RabbitmqPublisher final : public Publisher {
     Offset hint;            // right after the last that was looked for
     bool flushed = false;
     bool repeated = false;  // something was sent twice since it was looked for
-    // Of an entity topic. Where its present epoch is read to, from its beginning on, and up to
-    // which sequence this publisher's messages were found in it before an end of it; where that is.
+    int64_t unfound = 0;    // messages since then
+    // Of an event topic: at `hint`, where it is followed. Of an entity topic: where its present
+    // epoch is read to, from its beginning on, and up to which sequence this publisher's messages
+    // were found in it before an end of it; where that is.
     std::optional<ShardCursor> cursor;
     uint64_t seen = 0;
     Offset seen_after;
@@ -99,7 +102,7 @@ class RabbitmqPublisher final : public Publisher {
   void Fail(const absl::Status& status);
   void Trouble(const absl::Status& status);
   absl::Status TakeEvents();
-  absl::Status TakeEvent(const Event& event);
+  absl::Status TakeEvent(Event event);
   void Confirm(uint64_t tag, bool multiple);
   std::optional<Sealed> NextSealed();
   absl::Status SendMore();
@@ -113,7 +116,9 @@ class RabbitmqPublisher final : public Publisher {
   absl::Status WhyEpochsGone(std::string_view text);
   absl::Status Gone(const absl::Status& status);
   absl::Status FinishFlush();
+  absl::Status FindTails();
   absl::Status FindTail(Shard shard, ShardTail* tail);
+  Follow FollowTail(Shard shard, ShardTail* tail);
   void SpeakOfChanges(Shard shard, ShardTail* tail);
   bool HasWork();
   bool Lingered() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -151,6 +156,7 @@ class RabbitmqPublisher final : public Publisher {
 
   // Of the thread.
   std::shared_ptr<Connection> mine_;
+  std::optional<Follower> follower_;  // on it
   bool fenced_ = false;
   std::deque<Sent> sent_;  // in order; not stored, as far as is known
   bool turn_again_ = false;

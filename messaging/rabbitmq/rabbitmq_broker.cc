@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/random.h"
 #include "base/status.h"
 #include "messaging/checks.h"
 #include "messaging/rabbitmq/group_member.h"
@@ -27,6 +28,7 @@ namespace rabbitmq {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(10);
+constexpr size_t kNodesMax = 1 << 16;
 
 TopicInfo InfoOf(const Topic& topic) {
   // What a stream takes on disk, AMQP does not tell.
@@ -71,7 +73,9 @@ class RabbitmqBroker final : public Broker {
       : world_{.url = std::move(url),
                .settings = std::move(settings),
                .deadline = deadline,
-               .clock = clock},
+               .clock = clock,
+               // Or all programs' first connections were to one node.
+               .next_node = Random::FromSystem().Below(kNodesMax)},
         session_(world_, "administration"),
         topics_(world_, session_),
         compactor_(world_) {}

@@ -17,10 +17,10 @@ constexpr absl::Duration kRequestMax = absl::Seconds(10);
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Connection>> World::Connect(std::string_view purpose,
-                                                           absl::Duration timeout) {
+                                                           absl::Duration timeout, size_t first) {
   timeout = std::clamp(timeout, absl::Milliseconds(100), kRequestMax);
   absl::StatusOr<std::unique_ptr<Connection>> connection =
-      Connection::Open(url, settings, purpose, next_node++, timeout);
+      Connection::Open(url, settings, purpose, first, timeout);
   if (connection.ok()) {
     (*connection)->set_timeout(std::clamp(deadline, absl::Milliseconds(100), kRequestMax));
   }
@@ -61,7 +61,8 @@ absl::Status Session::Call(std::string_view what,
   bool was_connected = connection_ != nullptr;
   while (true) {
     absl::Status status = Attempt(until - world_.clock.Uptime(), body);
-    if (!absl::IsUnavailable(status)) return status;
+    // Another node may show what this one did not in time.
+    if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
     if (std::exchange(was_connected, false)) continue;
     absl::Duration wait = backoff.Next();
     if (world_.clock.Uptime() + wait >= until) return world_.GaveUp(what, status);

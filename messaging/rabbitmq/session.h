@@ -32,9 +32,13 @@ struct World {
   Clock& clock;
   std::atomic<size_t> next_node = 0;  // connections are spread over the nodes
 
-  // One attempt, for at most `timeout`.
+  // One attempt, for at most `timeout`; to node `first` of the URL, or another where it is away.
   absl::StatusOr<std::unique_ptr<Connection>> Connect(std::string_view purpose,
-                                                      absl::Duration timeout);
+                                                      absl::Duration timeout, size_t first);
+  absl::StatusOr<std::unique_ptr<Connection>> Connect(std::string_view purpose,
+                                                      absl::Duration timeout) {
+    return Connect(purpose, timeout, next_node++);
+  }
   absl::Status GaveUp(std::string_view what, const absl::Status& last) const;
 };
 
@@ -53,8 +57,8 @@ class Session {
  public:
   Session(World& world, std::string purpose) : world_(world), purpose_(std::move(purpose)) {}
 
-  // Calls `body` with a connection that works, again while it returns kUnavailable, until the
-  // deadline. `body` may have taken effect before.
+  // Calls `body` with a connection that works, again while it returns kUnavailable or
+  // kDeadlineExceeded, until the deadline. `body` may have taken effect before.
   absl::Status Call(std::string_view what, const std::function<absl::Status(Connection&)>& body);
 
  private:

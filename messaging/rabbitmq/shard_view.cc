@@ -302,18 +302,17 @@ absl::StatusOr<ShardView> ShardViews::Look(Connection& connection, const ShardId
   return views.front();
 }
 
-absl::StatusOr<int64_t> RecordsAhead(const ShardCursor& cursor,
-                                     std::span<const StreamMessage> chunk) {
+absl::StatusOr<StreamEnd> EndOf(std::span<const StreamMessage> chunk) {
+  StreamEnd end;
   // Barriers count where the reader has not come to the chunk; they lie ahead of nobody for long.
-  int64_t end = cursor.stream_offset(), records = 1;
-  if (!chunk.empty()) end = std::max(end, chunk.front().offset);
+  if (!chunk.empty()) end.offset = chunk.front().offset;
   for (const StreamMessage& message : chunk) {
     MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
     if (head.kind != Kind::kPack) continue;
-    end = std::max(end, message.offset + 1);
-    MARQUEE_ASSIGN_OR_RETURN(records, RecordsOf(head, message.body));
+    end.offset = message.offset + 1;
+    MARQUEE_ASSIGN_OR_RETURN(end.records_a_message, RecordsOf(head, message.body));
   }
-  return (end - cursor.stream_offset()) * records;
+  return end;
 }
 
 absl::StatusOr<ShardView> GlanceAtEvents(Connection& connection, const ShardId& shard,

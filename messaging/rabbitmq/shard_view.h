@@ -8,6 +8,7 @@
 #ifndef MARQUEE_MESSAGING_RABBITMQ_SHARD_VIEW_H_
 #define MARQUEE_MESSAGING_RABBITMQ_SHARD_VIEW_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -79,9 +80,17 @@ class ShardViews {
   std::map<std::pair<TopicIdentity, Shard>, Tail> tails_ ABSL_GUARDED_BY(mutex_);
 };
 
-// About how many records lie ahead of a cursor in its stream, if that ends with `chunk`.
-absl::StatusOr<int64_t> RecordsAhead(const ShardCursor& cursor,
-                                     std::span<const StreamMessage> chunk);
+// About where the records of a stream end.
+struct StreamEnd {
+  int64_t offset = 0;  // after the last that holds records, or where the last chunk begins
+  int64_t records_a_message = 1;
+
+  int64_t RecordsBeyond(int64_t stream_offset) const {
+    return std::max<int64_t>(0, offset - stream_offset) * records_a_message;
+  }
+};
+// `chunk`: the stream's last.
+absl::StatusOr<StreamEnd> EndOf(std::span<const StreamMessage> chunk);
 
 // A cursor where one stood before whose stream is gone.
 absl::StatusOr<ShardCursor> CursorAgain(Connection& connection, const Topic& topic, Shard shard,

@@ -31,12 +31,13 @@ class ChannelCloser {
   Connection& connection_;
 };
 
-// What a consumer there is sent at once. Empty where nothing comes for `patience`.
+// What a consumer there is sent, from when the first message comes. Empty where none comes for
+// `patience`.
 absl::StatusOr<std::vector<StreamMessage>> LookOnce(Connection& connection,
                                                     const std::string& stream, const From& from,
                                                     int prefetch, absl::Duration patience) {
   std::string consumer = connection.NewConsumer();
-  MARQUEE_RETURN_IF_ERROR(connection.Consume(kLookChannel, stream, consumer, from, prefetch));
+  MARQUEE_RETURN_IF_ERROR(connection.ConsumeSoon(kLookChannel, stream, consumer, from, prefetch));
   std::vector<StreamMessage> messages;
   uint64_t last_tag = 0;
   auto take = [&](Event event) {
@@ -47,6 +48,7 @@ absl::StatusOr<std::vector<StreamMessage>> LookOnce(Connection& connection,
   while (patience > absl::ZeroDuration() && messages.empty()) {
     MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kLookChannel, patience));
     if (event.kind == Event::Kind::kNone) break;
+    if (event.kind == Event::Kind::kChannelClosed) return event.why;
     take(std::move(event));
   }
   // Of what it has begun to send, the broker sends all there is before it answers the next request.
@@ -66,9 +68,7 @@ absl::StatusOr<std::vector<StreamMessage>> LookOnce(Connection& connection,
 absl::StatusOr<std::vector<StreamMessage>> Look(Connection& connection, const std::string& stream,
                                                 const From& from, int prefetch) {
   MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> messages,
-                           LookOnce(connection, stream, from, prefetch, absl::ZeroDuration()));
-  if (!messages.empty()) return messages;
-  MARQUEE_ASSIGN_OR_RETURN(messages, LookOnce(connection, stream, from, prefetch, kNudgeAfter));
+                           LookOnce(connection, stream, from, prefetch, kNudgeAfter));
   if (!messages.empty()) return messages;
   MARQUEE_RETURN_IF_ERROR(Nudge(connection, kLookChannel, stream));
   return LookOnce(connection, stream, from, prefetch, kCommitMax);
@@ -189,12 +189,14 @@ absl::Status MakeStream(Connection& connection, const std::string& stream,
   // to put a new, empty stream in the place of one that it had not recovered yet. Asked whether it
   // is there, it says then that it cannot tell.
   absl::Status there = connection.CheckQueue(stream);
-  if (absl::IsNotFound(there)) there = connection.DeclareStream(stream, limits);
-  MARQUEE_RETURN_IF_ERROR(there);
-  MARQUEE_ASSIGN_OR_RETURN(
-      std::vector<StreamMessage> first,
-      LookOnce(connection, stream, {From::Place::kFirst}, 1, absl::ZeroDuration()));
-  if (!first.empty()) return absl::OkStatus();
+  if (absl::IsNotFound(there)) {
+    MARQUEE_RETURN_IF_ERROR(connection.DeclareStream(stream, limits));
+  } else {
+    MARQUEE_RETURN_IF_ERROR(there);
+    MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> first,
+                             LookOnce(connection, stream, {From::Place::kFirst}, 1, kNudgeAfter));
+    if (!first.empty()) return absl::OkStatus();
+  }
   // Two who make it at once leave two anchors, which does no harm.
   return Append(connection, stream, {MakeMessage({.kind = Kind::kAnchor}, stream)}, patience);
 }

@@ -19,10 +19,21 @@ constexpr absl::Duration kMemberWaitMax = absl::Milliseconds(10);
 constexpr absl::Duration kReaderWaitMax = absl::Seconds(1);
 constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 constexpr absl::Duration kReportInterval = absl::Seconds(1);
+// To ask where a stream ends, a consumer is made, and the cluster writes down each of them.
+constexpr absl::Duration kEndsInterval = absl::Seconds(1);
+// Where there is but one node, its consumers end with the connection to it.
+constexpr absl::Duration kSilenceMax = absl::Seconds(4);
+constexpr absl::Duration kSilenceMaxOfOne = absl::Seconds(32);
+constexpr absl::Duration kElsewhereMax = absl::Seconds(1);
 constexpr absl::Duration kPatience = absl::Seconds(10);
 constexpr absl::Duration kLeaveTimeout = absl::Seconds(1);
 constexpr int64_t kLogSegmentBytes = 1 << 20;
 constexpr int64_t kLogBytesMax = 8 << 20;
+
+// Where a consumer begins: what comes first was read before, and shows that it is served.
+From BeforeOf(const ShardCursor& cursor) {
+  return {From::Place::kOffset, std::max<int64_t>(0, cursor.stream_offset() - 1)};
+}
 
 }  // namespace
 
@@ -78,8 +89,8 @@ absl::Status RabbitmqSubscription::Connect() {
   if (connection_ != nullptr) return absl::OkStatus();
   absl::Duration now = world_.clock.Uptime();
   if (now < connect_at_) return absl::UnavailableError("waits before it connects again");
-  absl::StatusOr<std::unique_ptr<Connection>> connection = world_.Connect(
-      member_.has_value() ? "member of " + options_.group : "reader", kConnectTimeout);
+  absl::StatusOr<std::unique_ptr<Connection>> connection =
+      world_.Connect(Purpose(), kConnectTimeout);
   if (!connection.ok()) {
     connect_at_ = world_.clock.Uptime() + backoff_.Next();
     return connection.status();
@@ -88,6 +99,10 @@ absl::Status RabbitmqSubscription::Connect() {
   if (member_.has_value()) MARQUEE_RETURN_IF_ERROR(member_->Attach(*connection_));
   backoff_.Reset();
   return absl::OkStatus();
+}
+
+std::string RabbitmqSubscription::Purpose() const {
+  return member_.has_value() ? "member of " + options_.group : "reader";
 }
 
 void RabbitmqSubscription::ForgetConsumers() {
@@ -133,6 +148,7 @@ absl::Status RabbitmqSubscription::Turn(absl::Duration wait) {
       if (event.kind == Event::Kind::kNone) break;
       MARQUEE_RETURN_IF_ERROR(Dispatch(std::move(event)));
     }
+    MARQUEE_RETURN_IF_ERROR(Watch());
     return member_.has_value() ? member_->Refresh(*connection_, &events_) : absl::OkStatus();
   }();
   MARQUEE_RETURN_IF_ERROR(Survive(status));
@@ -164,8 +180,14 @@ absl::Status RabbitmqSubscription::Dispatch(Event event) {
   if (consumer == consumers_.end()) {
     return connection_->Acknowledge(kReadChannel, event.tag, false);
   }
-  started_.at(consumer->second)
-      .pending.push_back({event.tag, event.stream_offset, std::move(event.body)});
+  Started& started = started_.at(consumer->second);
+  bool is_known = event.stream_offset < started.cursor.stream_offset();
+  // Questions where the shard ends are no sign that somebody publishes.
+  absl::StatusOr<Head> head = ReadHead(event.body);
+  bool is_news = !is_known && head.ok() && head->kind != Kind::kBarrier;
+  started.watch.Heard(world_.clock.Uptime(), is_news);
+  if (is_known) return connection_->Acknowledge(kReadChannel, event.tag, false);
+  started.pending.push_back({event.tag, event.stream_offset, std::move(event.body)});
   return absl::OkStatus();
 }
 
@@ -188,17 +210,78 @@ absl::Status RabbitmqSubscription::Consume(const TopicShard& shard, Started* sta
   }
   MARQUEE_RETURN_IF_ERROR(there);
   std::string consumer = connection_->NewConsumer();
-  absl::Status status =
-      connection_->Consume(kReadChannel, started->cursor.stream(), consumer,
-                           {From::Place::kOffset, started->cursor.stream_offset()},
-                           static_cast<int>(world_.settings.prefetch_messages));
+  absl::Status status = connection_->Consume(kReadChannel, started->cursor.stream(), consumer,
+                                             BeforeOf(started->cursor),
+                                             static_cast<int>(world_.settings.prefetch_messages));
   if (absl::IsNotFound(status)) {
     return absl::UnavailableError(std::string(status.message()));
   }
   MARQUEE_RETURN_IF_ERROR(status);
   started->consumer = consumer;
   consumers_[consumer] = shard;
+  started->watch.Begun(world_.clock.Uptime());
   return absl::OkStatus();
+}
+
+absl::Status RabbitmqSubscription::Renew(const TopicShard& shard, Started* started) {
+  consumers_.erase(started->consumer);
+  MARQUEE_RETURN_IF_ERROR(connection_->CancelSoon(kReadChannel, started->consumer));
+  started->consumer = connection_->NewConsumer();
+  consumers_[started->consumer] = shard;
+  started->watch.Begun(world_.clock.Uptime());
+  return connection_->ConsumeSoon(kReadChannel, started->cursor.stream(), started->consumer,
+                                  BeforeOf(started->cursor),
+                                  static_cast<int>(world_.settings.prefetch_messages));
+}
+
+// Of consumers that are silent though all that came of them was handed out.
+absl::Status RabbitmqSubscription::Watch() {
+  absl::Duration now = world_.clock.Uptime();
+  std::vector<std::string> behind;
+  const Started* not_served = nullptr;
+  for (auto& [shard, started] : started_) {
+    if (started.consumer.empty() || !started.pending.empty()) continue;
+    switch (started.watch.Due(now)) {
+      case ConsumerWatch::Act::kNothing:
+        break;
+      case ConsumerWatch::Act::kRenew:
+        MARQUEE_RETURN_IF_ERROR(Renew(shard, &started));
+        break;
+      case ConsumerWatch::Act::kNudge:
+        behind.push_back(started.cursor.stream());
+        break;
+      case ConsumerWatch::Act::kLookElsewhere:
+        not_served = &started;
+        break;
+    }
+  }
+  if (!behind.empty()) NudgeAll(behind);
+  return not_served != nullptr ? LookElsewhere(*not_served) : absl::OkStatus();
+}
+
+// On a connection of their own: while an alarm lasts, the broker reads nothing more of one that
+// publishes. Where there is none, nobody could be told.
+void RabbitmqSubscription::NudgeAll(std::span<const std::string> streams) {
+  absl::StatusOr<std::unique_ptr<Connection>> other =
+      world_.Connect("nudges", kConnectTimeout, connection_->node_index() + 1);
+  if (!other.ok()) return;
+  for (const std::string& stream : streams) (void)Nudge(**other, kFollowChannel, stream);
+  // Answered when they are on their way.
+  (void)(*other)->CloseChannel(kFollowChannel);
+}
+
+absl::Status RabbitmqSubscription::LookElsewhere(const Started& started) {
+  absl::StatusOr<std::unique_ptr<Connection>> other =
+      world_.Connect(Purpose(), kConnectTimeout, connection_->node_index() + 1);
+  if (!other.ok() || (*other)->node_index() == connection_->node_index()) return absl::OkStatus();
+  absl::Status shown =
+      ReadFrom(**other, started.cursor.stream(), BeforeOf(started.cursor), kElsewhereMax,
+               [](const StreamMessage&) -> absl::StatusOr<bool> { return false; });
+  // Wherever it is not shown either, there is no better place.
+  if (!shown.ok()) return absl::OkStatus();
+  Disconnect();
+  connection_ = *std::move(other);
+  return member_.has_value() ? member_->Attach(*connection_) : absl::OkStatus();
 }
 
 // The stream is not there: has the topic gone, or its shard moved on?
@@ -399,11 +482,14 @@ absl::StatusOr<RabbitmqSubscription::Started> RabbitmqSubscription::Begin(
     if (const auto* time = std::get_if<StartPosition::Since>(&position.at)) since = time->time;
   }
   MARQUEE_ASSIGN_OR_RETURN(ShardCursor cursor, views_.CursorAt(connection, id, offset, view));
+  bool has_others = world_.url.nodes.size() > 1;
   return Started{.topic = topic,
                  .cursor = std::move(cursor),
+                 .watch = ConsumerWatch(has_others ? kSilenceMax : kSilenceMaxOfOne),
                  .consumer = {},
                  .pending = {},
-                 .lag = {},
+                 .end = {},
+                 .end_of = {},
                  .since = since,
                  .past_retention = false};
 }
@@ -453,12 +539,19 @@ absl::StatusOr<Offset> RabbitmqSubscription::Next(const TopicShard& shard) const
 absl::StatusOr<int64_t> RabbitmqSubscription::Lag(const TopicShard& shard) {
   auto found = started_.find(shard);
   MARQUEE_CHECK(found != started_.end());
+  const Started& started = found->second;
+  absl::Duration now = world_.clock.Uptime();
+  bool has_consumer = !started.consumer.empty();
+  if (has_consumer && started.pending.empty() && started.watch.HasAll(now)) return 0;
   // Who asks for one asks for all.
-  if (!found->second.lag.has_value()) MARQUEE_RETURN_IF_ERROR(RefreshLags());
-  return *std::exchange(found->second.lag, std::nullopt);
+  if (!has_consumer || started.end_of != started.cursor.stream() ||
+      now - ends_at_ >= kEndsInterval || world_.clock.IsManual()) {
+    MARQUEE_RETURN_IF_ERROR(RefreshEnds());
+  }
+  return started.end.RecordsBeyond(started.cursor.stream_offset());
 }
 
-absl::Status RabbitmqSubscription::RefreshLags() {
+absl::Status RabbitmqSubscription::RefreshEnds() {
   std::vector<std::string> streams;
   for (auto& [shard, started] : started_) streams.push_back(started.cursor.stream());
   std::vector<std::vector<StreamMessage>> chunks(streams.size());
@@ -471,9 +564,11 @@ absl::Status RabbitmqSubscription::RefreshLags() {
   if (!asked.ok() && !absl::IsNotFound(asked)) return asked;
   size_t at = 0;
   for (auto& [shard, started] : started_) {
-    MARQUEE_ASSIGN_OR_RETURN(int64_t ahead, RecordsAhead(started.cursor, chunks[at++]));
-    started.lag = asked.ok() ? ahead : 1;
+    MARQUEE_ASSIGN_OR_RETURN(started.end, EndOf(chunks[at++]));
+    if (!asked.ok()) started.end = {.offset = started.cursor.stream_offset() + 1};
+    started.end_of = started.cursor.stream();
   }
+  ends_at_ = world_.clock.Uptime();
   return absl::OkStatus();
 }
 
@@ -508,10 +603,15 @@ absl::Status RabbitmqSubscription::WriteReports(bool at_once) {
   absl::Status written =
       session_.Call("reporting positions", [&](Connection& connection) -> absl::Status {
         std::string stream = GroupStreamOf(options_.group);
-        MARQUEE_RETURN_IF_ERROR(
-            MakeStream(connection, stream,
-                       {.segment_bytes = kLogSegmentBytes, .max_bytes = kLogBytesMax}, kPatience));
-        return Append(connection, stream, entries, kPatience);
+        if (!has_report_stream_) {
+          MARQUEE_RETURN_IF_ERROR(MakeStream(
+              connection, stream, {.segment_bytes = kLogSegmentBytes, .max_bytes = kLogBytesMax},
+              kPatience));
+          has_report_stream_ = true;
+        }
+        absl::Status appended = Append(connection, stream, entries, kPatience);
+        has_report_stream_ = !absl::IsNotFound(appended);
+        return appended;
       });
   MARQUEE_RETURN_IF_ERROR(written);
   reports_.clear();

@@ -1,5 +1,6 @@
 // Reads shards of a broker's topics, as a reader of its own choice or as a member of a group, on a
-// connection of its own that is made again when it breaks.
+// connection of its own that is made again when it breaks. A shard whose node does not serve it is
+// read at another one.
 //
 // Memory: what the broker sends ahead, `amqp.prefetch_messages` packs of each started shard.
 // Threads: one at a time.
@@ -21,6 +22,7 @@
 #include "messaging/broker.h"
 #include "messaging/pack.h"
 #include "messaging/rabbitmq/connection.h"
+#include "messaging/rabbitmq/consumer_watch.h"
 #include "messaging/rabbitmq/group_member.h"
 #include "messaging/rabbitmq/session.h"
 #include "messaging/rabbitmq/shard_cursor.h"
@@ -52,10 +54,12 @@ class RabbitmqSubscription final : public Subscription {
   struct Started {
     Topic topic;
     ShardCursor cursor;
+    ConsumerWatch watch;
     std::string consumer;         // empty: none
     std::deque<Pending> pending;  // sent by the broker, not handed out
-    // As it was when those of all shards were asked for; empty: it was told since.
-    std::optional<int64_t> lag;
+    // As it was when those of all shards were asked for, and of which stream.
+    StreamEnd end;
+    std::string end_of;
     // Of a start at a time: until then nothing is handed out.
     std::optional<absl::Time> since;
     // A record that retention keeps is before the position, so all that follow are kept too.
@@ -71,6 +75,11 @@ class RabbitmqSubscription final : public Subscription {
   absl::Status Turn(absl::Duration wait);
   absl::Status ConsumeAll();
   absl::Status Consume(const TopicShard& shard, Started* started);
+  absl::Status Renew(const TopicShard& shard, Started* started);
+  absl::Status Watch();
+  void NudgeAll(std::span<const std::string> streams);
+  absl::Status LookElsewhere(const Started& started);
+  std::string Purpose() const;
   absl::Status Resolve(const TopicShard& shard, Started* started);
   absl::Status Dispatch(Event event);
   absl::StatusOr<std::optional<Batch>> NextBatch();
@@ -84,7 +93,7 @@ class RabbitmqSubscription final : public Subscription {
   absl::StatusOr<Started> Begin(Connection& connection, const Topic& topic, Shard shard,
                                 const StartPosition& position);
   absl::Status WriteReports(bool at_once);
-  absl::Status RefreshLags();
+  absl::Status RefreshEnds();
   void StopConsumer(Started* started);
 
   World& world_;
@@ -100,9 +109,11 @@ class RabbitmqSubscription final : public Subscription {
   std::vector<OwnershipEvent> events_;  // not delivered yet
   std::map<TopicShard, Started> started_;
   std::map<std::string, TopicShard> consumers_;
+  absl::Duration ends_at_ = -absl::InfiniteDuration();  // when they were asked for
   TopicShard last_read_;  // the next batch is of one after it, in turn
   PackDecoder decoder_;
   std::map<TopicShard, std::pair<TopicIdentity, Offset>> reports_;  // not written yet
+  bool has_report_stream_ = false;
   absl::Duration reported_at_ = -absl::InfiniteDuration();
 };
 

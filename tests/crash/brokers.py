@@ -14,6 +14,7 @@ class SqliteBroker:
     """The embedded log in the folder of the run."""
 
     may_be_late = False
+    patience = 1  # how many times as long as usual things may take
     session_timeout_ms = 1000
 
     def __init__(self, folder):
@@ -31,6 +32,7 @@ class GivenBroker:
     """One that runs already, by its URL."""
 
     may_be_late = True
+    patience = 1
     session_timeout_ms = 3000
 
     def __init__(self, url):
@@ -74,6 +76,10 @@ class KafkaBroker(ClusterBroker):
 
 class RabbitmqBroker(ClusterBroker):
     client = "pika"
+    session_timeout_ms = 6000  # the services' own
+    # Of three nodes on a few cores: each consumer is an entry in the log of all, and what is flushed to an entity topic is
+    # read back.
+    patience = 3
 
     def __init__(self):
         super().__init__(RabbitmqCluster(f"crash-{os.getpid()}"))

@@ -34,7 +34,7 @@ def heal(world):
 def audit(world, region):
     """The audit's report, once everything is visible."""
     files = [argument for name in SOURCES for argument in ("--ratings", f"{name}={world.file(name)}")]
-    deadline = time.monotonic() + SETTLE_SECONDS_MAX
+    deadline = time.monotonic() + SETTLE_SECONDS_MAX * world.broker.patience
     while True:
         code, report = world.command("audit", "--data", str(world.folder / region), *files, codes=(0, 3))
         # Of a shard that is not visible yet the audit may say more: that its ratings were not accepted. On the embedded log

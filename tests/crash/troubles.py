@@ -118,7 +118,7 @@ def scale_members(world):
     for process in others:
         process.start()
     wait_for_owners(world, "scaled to 4", 4)
-    others[0].drain(DRAIN_SECONDS_MAX)
+    others[0].drain(DRAIN_SECONDS_MAX * world.broker.patience)
     wait_for_owners(world, "after one left", 3)
     for process in others[1:]:
         process.kill()
@@ -143,5 +143,5 @@ def zombie(world):
     wait_for_owners(world, "the stopped one was replaced", len(world.members))
     sleeper.signal(signal.SIGCONT)
     wait_for_owners(world, "the stopped one went on", len(world.members) + 1)
-    successor.drain(DRAIN_SECONDS_MAX)
+    successor.drain(DRAIN_SECONDS_MAX * world.broker.patience)
     world.processes.remove(successor)

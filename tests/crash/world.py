@@ -128,12 +128,13 @@ class World:
             process.ended_well_or_killed()
 
     def wait_until(self, what, seconds_max, holds):
+        seconds_max *= self.broker.patience
         deadline = time.monotonic() + seconds_max
         while not holds():
             if time.monotonic() > deadline:
                 raise Failure(f"not within {seconds_max} s: {what}")
             self.check()
-            time.sleep(0.1)
+            time.sleep(0.1 * self.broker.patience)
 
     def start_what_ended(self, with_trouble):
         for process in self.processes:
