@@ -257,7 +257,10 @@ void StormsOfJoiningAndLeavingMissNothing(Trial& trial) {
   }
   EXPECT_TRUE(herd.EventuallySettled());
   EXPECT_TRUE(herd.EventuallyReadAll());
-  EXPECT_EQ(herd.collector().size(), static_cast<size_t>(published));
+  // A backend whose nodes are killed meanwhile may have stored a record twice.
+  std::set<std::string> keys;
+  for (const Got& got : herd.collector().Records()) keys.insert(got.key);
+  EXPECT_EQ(keys.size(), static_cast<size_t>(published));
 }
 
 void TheGroupIsListedWithItsMembersAndOwners(Trial& trial) {

@@ -319,7 +319,9 @@ absl::StatusOr<ShardView> GlanceAtEvents(Connection& connection, const ShardId& 
                                          absl::Time now) {
   std::string stream = StreamOf(shard);
   MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> chunk, ReadLastChunk(connection, stream));
-  if (chunk.empty()) return absl::DataLossError(fmt::format("the stream {} is empty", stream));
+  if (chunk.empty()) {
+    return absl::UnavailableError(fmt::format("the node shows nothing of the stream {}", stream));
+  }
   EndOfEvents end;
   int64_t last = chunk.back().offset;
   for (bool is_whole = false; !is_whole;) {

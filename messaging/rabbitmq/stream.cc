@@ -74,10 +74,19 @@ absl::StatusOr<std::vector<StreamMessage>> Look(Connection& connection, const st
   return LookOnce(connection, stream, from, prefetch, kCommitMax);
 }
 
-absl::Status Empty(const std::string& stream) {
+// `messages`: the first that the node shows. A node that shows none may be behind: another one
+// knows more.
+absl::Status CheckShown(const std::string& stream, const std::vector<StreamMessage>& messages) {
+  if (messages.empty()) {
+    return absl::UnavailableError(
+        fmt::format("the node shows nothing of the stream {}, which is not empty", stream));
+  }
+  if (messages.front().offset > 0) return absl::OkStatus();
+  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(messages.front().body));
+  if (head.kind == Kind::kAnchor || head.kind == Kind::kEntry) return absl::OkStatus();
   return absl::DataLossError(fmt::format(
-      "the stream {} is empty, but each stream of ours begins with an anchor: it was deleted and "
-      "declared again by somebody else; restore it, or delete the topic and declare it anew",
+      "the stream {} does not begin as each stream of ours: it was deleted and declared again by "
+      "somebody else; restore it, or delete the topic and declare it anew",
       stream));
 }
 
@@ -95,14 +104,14 @@ absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,
 
 absl::StatusOr<StreamMessage> ReadLast(Connection& connection, const std::string& stream) {
   MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> chunk, ReadLastChunk(connection, stream));
-  if (chunk.empty()) return Empty(stream);
+  MARQUEE_RETURN_IF_ERROR(CheckShown(stream, chunk));
   return std::move(chunk.back());
 }
 
 absl::StatusOr<StreamMessage> ReadFirst(Connection& connection, const std::string& stream) {
   MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> messages,
                            Look(connection, stream, {From::Place::kFirst}, 1));
-  if (messages.empty()) return Empty(stream);
+  MARQUEE_RETURN_IF_ERROR(CheckShown(stream, messages));
   return std::move(messages.front());
 }
 

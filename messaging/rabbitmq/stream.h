@@ -37,7 +37,8 @@ absl::Status Nudge(Connection& connection, Channel channel, const std::string& s
 // the stream is. What a confirmed publisher has stored is there.
 absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,
                                                          const std::string& stream);
-// The same, of the first message. kDataLoss: it has none, so it is not a stream that we made.
+// kUnavailable: the node shows nothing of it. kDataLoss: it begins neither with an anchor nor with
+// an entry, so it is not a stream that we made.
 absl::StatusOr<StreamMessage> ReadLast(Connection& connection, const std::string& stream);
 absl::StatusOr<StreamMessage> ReadFirst(Connection& connection, const std::string& stream);
 

@@ -21,6 +21,7 @@ constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 constexpr absl::Duration kReportInterval = absl::Seconds(1);
 // To ask where a stream ends, a consumer is made, and the cluster writes down each of them.
 constexpr absl::Duration kEndsInterval = absl::Seconds(1);
+constexpr int64_t kEndsPauseFactor = 20;
 // Where there is but one node, its consumers end with the connection to it.
 constexpr absl::Duration kSilenceMax = absl::Seconds(4);
 constexpr absl::Duration kSilenceMaxOfOne = absl::Seconds(32);
@@ -187,7 +188,8 @@ absl::Status RabbitmqSubscription::Dispatch(Event event) {
   bool is_news = !is_known && head.ok() && head->kind != Kind::kBarrier;
   started.watch.Heard(world_.clock.Uptime(), is_news);
   if (is_known) return connection_->Acknowledge(kReadChannel, event.tag, false);
-  started.pending.push_back({event.tag, event.stream_offset, std::move(event.body)});
+  bool holds_records = head.ok() && head->kind == Kind::kPack;
+  started.pending.push_back({event.tag, event.stream_offset, holds_records, std::move(event.body)});
   return absl::OkStatus();
 }
 
@@ -536,24 +538,36 @@ absl::StatusOr<Offset> RabbitmqSubscription::Next(const TopicShard& shard) const
   return found->second.cursor.position();
 }
 
+// Its node has no more for it.
+bool RabbitmqSubscription::HasAll(const Started& started) const {
+  return !started.consumer.empty() && started.pending.empty() &&
+         started.watch.HasAll(world_.clock.Uptime());
+}
+
 absl::StatusOr<int64_t> RabbitmqSubscription::Lag(const TopicShard& shard) {
   auto found = started_.find(shard);
   MARQUEE_CHECK(found != started_.end());
   const Started& started = found->second;
-  absl::Duration now = world_.clock.Uptime();
-  bool has_consumer = !started.consumer.empty();
-  if (has_consumer && started.pending.empty() && started.watch.HasAll(now)) return 0;
+  if (HasAll(started)) return 0;
   // Who asks for one asks for all.
-  if (!has_consumer || started.end_of != started.cursor.stream() ||
-      now - ends_at_ >= kEndsInterval || world_.clock.IsManual()) {
+  bool is_known = !started.consumer.empty() && started.end_of == started.cursor.stream();
+  if (!is_known || world_.clock.Uptime() >= ask_ends_at_ || world_.clock.IsManual()) {
     MARQUEE_RETURN_IF_ERROR(RefreshEnds());
   }
-  return started.end.RecordsBeyond(started.cursor.stream_offset());
+  int64_t here = std::count_if(started.pending.begin(), started.pending.end(),
+                               [](const Pending& message) { return message.holds_records; });
+  return std::max(started.end.RecordsBeyond(started.cursor.stream_offset()), here);
 }
 
 absl::Status RabbitmqSubscription::RefreshEnds() {
+  absl::Duration began = world_.clock.Uptime();
+  std::vector<Started*> asked_for;
   std::vector<std::string> streams;
-  for (auto& [shard, started] : started_) streams.push_back(started.cursor.stream());
+  for (auto& [shard, started] : started_) {
+    if (HasAll(started)) continue;
+    asked_for.push_back(&started);
+    streams.push_back(started.cursor.stream());
+  }
   std::vector<std::vector<StreamMessage>> chunks(streams.size());
   absl::Status asked =
       session_.Call("asking for the lag", [&](Connection& connection) -> absl::Status {
@@ -562,13 +576,15 @@ absl::Status RabbitmqSubscription::RefreshEnds() {
       });
   // Of a shard that has moved on the next poll finds out.
   if (!asked.ok() && !absl::IsNotFound(asked)) return asked;
-  size_t at = 0;
-  for (auto& [shard, started] : started_) {
-    MARQUEE_ASSIGN_OR_RETURN(started.end, EndOf(chunks[at++]));
+  for (size_t i = 0; i < asked_for.size(); ++i) {
+    Started& started = *asked_for[i];
+    MARQUEE_ASSIGN_OR_RETURN(started.end, EndOf(chunks[i]));
     if (!asked.ok()) started.end = {.offset = started.cursor.stream_offset() + 1};
     started.end_of = started.cursor.stream();
   }
-  ends_at_ = world_.clock.Uptime();
+  // Where the broker is slow, it is not what keeps the reader from reading.
+  absl::Duration now = world_.clock.Uptime();
+  ask_ends_at_ = now + std::max(kEndsInterval, kEndsPauseFactor * (now - began));
   return absl::OkStatus();
 }
 

@@ -49,6 +49,7 @@ class RabbitmqSubscription final : public Subscription {
   struct Pending {
     uint64_t tag = 0;
     int64_t stream_offset = 0;
+    bool holds_records = false;
     std::string body;
   };
   struct Started {
@@ -93,6 +94,7 @@ class RabbitmqSubscription final : public Subscription {
   absl::StatusOr<Started> Begin(Connection& connection, const Topic& topic, Shard shard,
                                 const StartPosition& position);
   absl::Status WriteReports(bool at_once);
+  bool HasAll(const Started& started) const;
   absl::Status RefreshEnds();
   void StopConsumer(Started* started);
 
@@ -109,7 +111,7 @@ class RabbitmqSubscription final : public Subscription {
   std::vector<OwnershipEvent> events_;  // not delivered yet
   std::map<TopicShard, Started> started_;
   std::map<std::string, TopicShard> consumers_;
-  absl::Duration ends_at_ = -absl::InfiniteDuration();  // when they were asked for
+  absl::Duration ask_ends_at_ = -absl::InfiniteDuration();  // again, at the earliest
   TopicShard last_read_;  // the next batch is of one after it, in turn
   PackDecoder decoder_;
   std::map<TopicShard, std::pair<TopicIdentity, Offset>> reports_;  // not written yet

@@ -48,7 +48,7 @@ def wait_for_death(process, point):
     began = time.monotonic()
     drained = point not in REACHED_BY_DRAINING
     while process.running():
-        if not drained and time.monotonic() > began + DRAIN_AFTER_SECONDS:
+        if not drained and time.monotonic() > began + DRAIN_AFTER_SECONDS * process.world.broker.patience:
             process.signal(signal.SIGTERM)
             drained = True
         if time.monotonic() > began + CRASH_POINT_SECONDS_MAX:

@@ -107,14 +107,15 @@ class TestTest(ScriptTest):
         self.stub("tests/layout/cmake_targets.py", "echo base_test")
         self.stub("script/lint", "echo 'lint: 4 passed, 0 failed'")
         self.stub("script/model", "echo model")
-        self.stub("script/kafka", 'echo "$*" >> "$(dirname "$0")/../kafka"')
+        for name in ("kafka", "rabbitmq"):
+            self.stub(f"script/{name}", f'echo "$*" >> "$(dirname "$0")/../{name}"')
 
     def closing(self, *arguments, **environment):
         result = self.run_script(self.root / "script/test", *arguments, **environment)
         return result.stdout.splitlines()[-1], result.returncode
 
     def test_TheLastLineSumsAllStages(self):
-        self.assertEqual(self.closing(), ("105 passed, 0 failed", 0))
+        self.assertEqual(self.closing(), ("130 passed, 0 failed", 0))
         self.assertEqual(self.closing("--quick"), ("29 passed, 0 failed", 0))
 
     def test_AStageThatFailsIsCountedAndTheOthersRun(self):
@@ -123,7 +124,7 @@ class TestTest(ScriptTest):
 
     def test_AFailureThatNobodyCountedIsOne(self):
         self.stub("script/model", "exit 1")
-        self.assertEqual(self.closing(), ("104 passed, 1 failed", 1))
+        self.assertEqual(self.closing(), ("129 passed, 1 failed", 1))
         self.stub("bin/ctest", "echo 'No tests were found!!!'; exit 8")
         self.assertEqual(self.closing("--quick"), ("4 passed, 1 failed", 1))
 
@@ -138,7 +139,9 @@ class TestTest(ScriptTest):
 
     def test_TheClustersOfTheTestsAreEndedWhateverHappened(self):
         ended = ["wipe --name test1", "wipe --name test3"]
+        ended_rabbitmq = [f"wipe --name test-{broker}" for broker in ("3.10-1", "3.10-3", "4.0-1")]
         self.closing()
+        self.assertEqual((self.root / "rabbitmq").read_text().splitlines(), ended_rabbitmq)
         self.assertEqual((self.root / "kafka").read_text().splitlines(), ["fetch", *ended])
         (self.root / "kafka").unlink()
         self.stub("bin/ctest", "kill $PPID; exit 1")
