@@ -113,6 +113,7 @@ absl::Status MeanRatingProducer::HandleNext() {
   if (event.kind == OwnershipEvent::Kind::kGained) {
     MARQUEE_RETURN_IF_ERROR(Restore(event.shard.shard));
     settled_at_ = world_.clock.Uptime() + kSettlingTime;
+    flush_interval_ = options_.flush_interval;
     return absl::OkStatus();
   }
   return GiveUp(event.shard.shard);
@@ -330,8 +331,10 @@ absl::Status MeanRatingProducer::FlushMeans() {
   for (auto& [shard, owned] : owned_) TellMetrics(owned);
   flushed_at_ = world_.clock.Uptime();
   MARQUEE_ASSIGN_OR_RETURN(int64_t lag, Lag());
-  flush_interval_ = lag > options_.backfill_lag_messages ? options_.backfill_flush_interval
-                                                         : options_.flush_interval;
+  // Far behind it flushes more and more rarely: the first new means after a restart do not wait.
+  flush_interval_ = lag > options_.backfill_lag_messages
+                        ? std::min(2 * flush_interval_, options_.backfill_flush_interval)
+                        : options_.flush_interval;
   return absl::OkStatus();
 }
 

@@ -24,7 +24,7 @@ struct MeanRatingProducerOptions {
   absl::Duration session_timeout = absl::Seconds(6);
   // While it keeps up with the stream, means are published at least this often.
   absl::Duration flush_interval = absl::Milliseconds(20);
-  // Far behind the end of the log: this often.
+  // Far behind the end of the log: ever more rarely, at last this often.
   absl::Duration backfill_flush_interval = absl::Milliseconds(500);
   // So many messages behind is far behind.
   int64_t backfill_lag_messages = 100'000;
