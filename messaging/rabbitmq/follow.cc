@@ -53,9 +53,10 @@ void Follower::Keep(Event event) {
   } else if (event.kind == Event::Kind::kCancelled) {
     std::erase_if(kept_, [&](const auto& kept) { return kept.second.consumer == event.consumer; });
   } else if (event.kind == Event::Kind::kDelivery) {
-    for (auto& [stream, kept] : kept_) {
-      if (kept.consumer == event.consumer) kept.ready.push_back(std::move(event));
-    }
+    auto of = std::find_if(kept_.begin(), kept_.end(), [&](const auto& kept) {
+      return kept.second.consumer == event.consumer;
+    });
+    if (of != kept_.end()) of->second.ready.push_back(std::move(event));
   }
 }
 
