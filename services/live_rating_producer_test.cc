@@ -49,6 +49,25 @@ TEST_F(LiveRatingProducerTest, AnswersAfterTheFlushWithAPositionThatCoversTheRat
   EXPECT_TRUE(visibility_.Covers(***answer));
 }
 
+TEST_F(LiveRatingProducerTest, TheMoreItFlushedTheLongerItGathers) {
+  auto producer = Open(*broker_);
+  auto gathers_after = [&](size_t ratings) {
+    http::PostedRatings request = Request(10, std::nullopt, 1);
+    request.ratings.resize(ratings, request.ratings.front());
+    Submit(std::move(request));
+    EXPECT_TRUE(producer->Step(absl::Seconds(1)).ok());
+    absl::Duration began = clock_.Uptime();
+    Submit(Request(10, std::nullopt, 1));
+    EXPECT_TRUE(producer->Step(absl::Seconds(1)).ok());
+    absl::Duration gathered = clock_.Uptime() - began;
+    clock_.Advance(absl::Seconds(1));
+    return gathered;
+  };
+  EXPECT_LT(gathers_after(1), absl::Microseconds(100));
+  EXPECT_EQ(gathers_after(100), absl::Milliseconds(2));
+  EXPECT_EQ(gathers_after(2000), absl::Milliseconds(5));
+}
+
 TEST_F(LiveRatingProducerTest, ARequestSentAgainThroughARestartedProducerCountsOnce) {
   {
     auto broker = Connect();

@@ -15,6 +15,9 @@ constexpr absl::Duration kAgainMax = absl::Seconds(32);
 
 }  // namespace
 
+ConsumerWatch::ConsumerWatch(absl::Duration silence_max)
+    : silence_max_(silence_max), silence_(kSilenceFirst) {}
+
 bool ConsumerWatch::HasAll(absl::Duration now) const { return proven_ && now - heard_ >= kMoment; }
 
 void ConsumerWatch::Begun(absl::Duration now) {

@@ -17,7 +17,7 @@ namespace marquee::messaging::rabbitmq {
 class ConsumerWatch {
  public:
   // A silence is as long as this at most before the consumer is made anew.
-  explicit ConsumerWatch(absl::Duration silence_max) : silence_max_(silence_max) {}
+  explicit ConsumerWatch(absl::Duration silence_max);
 
   // A consumer was made.
   void Begun(absl::Duration now);
@@ -38,7 +38,7 @@ class ConsumerWatch {
 
  private:
   absl::Duration silence_max_;
-  absl::Duration silence_ = absl::Seconds(1);  // the next that is too long
+  absl::Duration silence_;  // the next that is too long
   absl::Duration heard_;
   bool proven_ = false;
   bool nudged_ = false;
