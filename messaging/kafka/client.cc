@@ -85,6 +85,8 @@ ConfigLines CommonConfig(const KafkaSettings& settings, const std::string& clien
       {"metadata.max.age.ms", kMetadataAgeMs},
       {"message.max.bytes", fmt::format("{}", kMessageBytesMax + kMessageOverheadBytesMax)},
       {"log.connection.close", "false"},
+      // Closing a client would wait up to a second for a last push of these.
+      {"enable.metrics.push", "false"},
   };
   AddSecurity(settings, &config);
   return config;

@@ -62,8 +62,13 @@ class KafkaPublisher final : public Publisher {
   absl::Status Failure();
   // Throws the producer away; returns `status`.
   absl::Status GiveUp(absl::Status status);
-  void SortByShard(std::span<const NewRecord> records);
-  absl::Status Produce(const NewRecord& record, Shard shard, int64_t now_ms);
+  // Takes them to pieces by shard; hands over those that have headers at once.
+  absl::Status Sort(std::span<const NewRecord> records);
+  // Hands over what is `sorted_` for the shard.
+  absl::Status ProduceSorted(Shard shard);
+  absl::Status ProduceWithHeaders(const NewRecord& record, Shard shard);
+  // Waits where the queue is full. Other errors are returned.
+  absl::Status AfterRefusal(rd_kafka_resp_err_t error, const char* text);
   absl::Status AwaitRoom();
   absl::Status AwaitDelivery();
   absl::Status LearnOffsets();
@@ -86,11 +91,8 @@ class KafkaPublisher final : public Publisher {
     std::atomic<bool> without_offset{false};  // one was stored at an offset that was not told
   };
   std::vector<Told> told_;
-  struct Sorted {
-    const NewRecord* record;
-    Shard shard;
-  };
-  std::vector<Sorted> sorted_;  // of the Publish that is under way
+  // By shard, of the Publish that is under way: not handed over yet.
+  std::vector<std::vector<rd_kafka_message_t>> sorted_;
 };
 
 }  // namespace marquee::messaging::kafka
