@@ -185,6 +185,9 @@ struct SubscriptionOptions {
   std::string member;
   // A member that has not polled for this long is taken for dead.
   absl::Duration session_timeout = absl::Seconds(6);
+  // False: nobody looks at the records' headers, and they may be left out, which is quicker on some
+  // brokers.
+  bool headers = true;
 };
 
 struct GroupShard {

@@ -137,7 +137,7 @@ class Auditor {
     }
     ShardState state(rules_, number);
     uint64_t rejected = 0;
-    MARQUEE_ASSIGN_OR_RETURN(auto reader, broker_->OpenReader({}));
+    MARQUEE_ASSIGN_OR_RETURN(auto reader, broker_->OpenReader({.headers = false}));
     MARQUEE_RETURN_IF_ERROR(reader->Start(shard, messaging::StartPosition::AtEarliest()));
     MARQUEE_RETURN_IF_ERROR(ReadThrough(
         *reader, shard, std::min(through, extent.end), [&](const messaging::Record& record) {

@@ -29,6 +29,8 @@ constexpr size_t kMeansPerPublish = 4096;
 constexpr absl::Duration kPositionReportInterval = absl::Seconds(1);
 // Batches of `mean-ratings` that are read between two turns.
 constexpr int kEntityBatchesPerTurn = 8;
+// Far behind, more is waited for so long before anything else is done.
+constexpr absl::Duration kBackfillWait = absl::Milliseconds(5);
 // Who gained a shard expects the next of its share within this time.
 constexpr absl::Duration kSettlingTime = absl::Milliseconds(500);
 
@@ -50,13 +52,14 @@ absl::StatusOr<std::unique_ptr<MeanRatingProducer>> MeanRatingProducer::Open(
                            world.broker.OpenPublisher(topics.checkpoints()));
   MARQUEE_ASSIGN_OR_RETURN(producer->dead_letters_,
                            DeadLetters::Open(world, topics.ratings(), "meanratingproducer"));
-  MARQUEE_ASSIGN_OR_RETURN(producer->entities_reader_, world.broker.OpenReader({}));
+  MARQUEE_ASSIGN_OR_RETURN(producer->entities_reader_, world.broker.OpenReader({.headers = false}));
   const std::string group_topics[] = {topics.ratings()};
   MARQUEE_ASSIGN_OR_RETURN(
       producer->member_,
       world.broker.JoinGroup(group_topics, {.group = producer->group_,
                                             .member = world.instance,
-                                            .session_timeout = options.session_timeout}));
+                                            .session_timeout = options.session_timeout,
+                                            .headers = false}));
   producer->flushed_at_ = producer->reported_at_ = world.clock.Uptime();
   producer->flush_interval_ = options.flush_interval;
   producer->settled_at_ = producer->flushed_at_ + options.session_timeout;
@@ -76,13 +79,18 @@ absl::StatusOr<Turn> MeanRatingProducer::Step(absl::Duration wait) {
   bool due = std::any_of(owned_.begin(), owned_.end(), [](const auto& o) {
     return o.second.state.due() > 0 || o.second.watermark_is_due();
   });
-  bool busy = due || !unanswered_.empty();
-  MARQUEE_ASSIGN_OR_RETURN(Delivery delivery, member_->Poll(busy ? absl::ZeroDuration() : wait));
+  if (!unanswered_.empty()) {
+    wait = absl::ZeroDuration();
+  } else if (due) {
+    wait = std::min(wait, IsFarBehind() ? kBackfillWait : absl::ZeroDuration());
+  }
+  MARQUEE_ASSIGN_OR_RETURN(Delivery delivery, member_->Poll(wait));
   for (const OwnershipEvent& event : delivery.events) Queue(event);
   MARQUEE_RETURN_IF_ERROR(HandleNext());
   if (delivery.batch) MARQUEE_RETURN_IF_ERROR(Apply(*delivery.batch));
   MARQUEE_RETURN_IF_ERROR(ObserveEntities());
-  if (FlushIsDue(/*nothing_more=*/!delivery.batch)) {
+  MARQUEE_ASSIGN_OR_RETURN(bool flush, FlushIsDue(/*nothing_came=*/!delivery.batch));
+  if (flush) {
     if (options_.mutilations.checkpoint_before_means)
       MARQUEE_RETURN_IF_ERROR(CheckpointWhatIsDue());
     MARQUEE_RETURN_IF_ERROR(FlushMeans());
@@ -183,7 +191,7 @@ absl::Status MeanRatingProducer::VerifyLog(Shard shard, const Checkpoint& checkp
   }
   if (!checkpoint.last_record || ToTopic(checkpoint.last_record->offset) < extent.begin)
     return absl::OkStatus();
-  MARQUEE_ASSIGN_OR_RETURN(auto reader, world_.broker.OpenReader({}));
+  MARQUEE_ASSIGN_OR_RETURN(auto reader, world_.broker.OpenReader({.headers = false}));
   Offset offset = ToTopic(checkpoint.last_record->offset);
   MARQUEE_RETURN_IF_ERROR(
       reader->Start(RatingsShard(shard), StartPosition::At(Position{ratings_identity_, offset})));
@@ -205,7 +213,7 @@ absl::Status MeanRatingProducer::VerifyLog(Shard shard, const Checkpoint& checkp
 // Reads the shard of `mean-ratings` from its start to its end, so that the newest record of every
 // movie is known.
 absl::Status MeanRatingProducer::ReadMeans(Shard shard, Owned& owned) {
-  MARQUEE_ASSIGN_OR_RETURN(auto reader, world_.broker.OpenReader({}));
+  MARQUEE_ASSIGN_OR_RETURN(auto reader, world_.broker.OpenReader({.headers = false}));
   MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.broker.DescribeShard(MeansShard(shard)));
   MARQUEE_RETURN_IF_ERROR(reader->Start(MeansShard(shard), StartPosition::AtEarliest()));
   MARQUEE_RETURN_IF_ERROR(
@@ -314,9 +322,15 @@ void MeanRatingProducer::ObserveMean(Owned& owned, const Record& record) {
 
 // ---- Publishing
 
-bool MeanRatingProducer::FlushIsDue(bool nothing_more) {
-  if (nothing_more) return true;
-  return world_.clock.Uptime() - flushed_at_ >= flush_interval_;
+bool MeanRatingProducer::IsFarBehind() const { return flush_interval_ > options_.flush_interval; }
+
+// Whoever keeps up flushes as soon as nothing more comes. Far behind, that says only that a broker
+// is slower for a moment than this reads.
+absl::StatusOr<bool> MeanRatingProducer::FlushIsDue(bool nothing_came) {
+  if (world_.clock.Uptime() - flushed_at_ >= flush_interval_) return true;
+  if (!nothing_came || !IsFarBehind()) return nothing_came;
+  MARQUEE_ASSIGN_OR_RETURN(int64_t lag, Lag());
+  return lag <= options_.backfill_lag_messages;
 }
 
 absl::Status MeanRatingProducer::FlushMeans() {
@@ -459,7 +473,7 @@ absl::Status MeanRatingProducer::DeleteOldCheckpoints(Shard shard, Owned& owned)
 absl::Status MeanRatingProducer::ReadCheckpoints(Shard shard, Owned& owned) {
   messaging::TopicShard at = CheckpointsShard(shard);
   MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.broker.DescribeShard(at));
-  MARQUEE_ASSIGN_OR_RETURN(auto reader, world_.broker.OpenReader({}));
+  MARQUEE_ASSIGN_OR_RETURN(auto reader, world_.broker.OpenReader({.headers = false}));
   MARQUEE_RETURN_IF_ERROR(reader->Start(at, StartPosition::AtEarliest()));
   MARQUEE_RETURN_IF_ERROR(ReadThrough(*reader, at, extent.end, [&](const Record& record) {
     ObserveCheckpoint(owned, record);

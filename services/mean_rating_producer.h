@@ -119,7 +119,8 @@ class MeanRatingProducer final : public Service {
   void ObserveMean(Owned& owned, const messaging::Record& record);
   static void ObserveCheckpoint(Owned& owned, const messaging::Record& record);
 
-  bool FlushIsDue(bool nothing_more);
+  bool IsFarBehind() const;
+  absl::StatusOr<bool> FlushIsDue(bool nothing_came);
   absl::Status FlushMeans();
   absl::StatusOr<bool> PublishDue();
   absl::Status SendMeans(messaging::Shard shard, const std::vector<domain::MeanRating>& due);

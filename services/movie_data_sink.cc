@@ -31,7 +31,8 @@ absl::StatusOr<std::unique_ptr<MovieDataSink>> MovieDataSink::Open(
   sink->group_ = world.topics.group(absl::StrCat("moviedatasink-", options.region));
   MARQUEE_ASSIGN_OR_RETURN(sink->writer_, catalogue.OpenWriter());
   MARQUEE_ASSIGN_OR_RETURN(
-      sink->reader_, world.broker.OpenReader({.group = sink->group_, .member = world.instance}));
+      sink->reader_,
+      world.broker.OpenReader({.group = sink->group_, .member = world.instance, .headers = false}));
   MARQUEE_ASSIGN_OR_RETURN(std::vector<catalogue::TopicPosition> positions,
                            sink->writer_->Positions());
   MARQUEE_RETURN_IF_ERROR(

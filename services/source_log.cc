@@ -24,7 +24,7 @@ SourceLog::SourceLog(const World& world, std::unique_ptr<messaging::Publisher> p
 
 absl::StatusOr<std::unique_ptr<SourceLog>> SourceLog::Open(const World& world) {
   MARQUEE_ASSIGN_OR_RETURN(auto publisher, world.broker.OpenPublisher(world.topics.sources()));
-  MARQUEE_ASSIGN_OR_RETURN(auto reader, world.broker.OpenReader({}));
+  MARQUEE_ASSIGN_OR_RETURN(auto reader, world.broker.OpenReader({.headers = false}));
   std::unique_ptr<SourceLog> log(new SourceLog(world, std::move(publisher), std::move(reader)));
   MARQUEE_ASSIGN_OR_RETURN(messaging::Extent extent, world.broker.DescribeShard(log->shard_));
   MARQUEE_RETURN_IF_ERROR(log->reader_->Start(log->shard_, messaging::StartPosition::AtEarliest()));

@@ -33,7 +33,7 @@ absl::Status ReadThrough(messaging::Subscription& reader, const messaging::Topic
 absl::Status ReadShard(messaging::Broker& broker, const messaging::TopicShard& shard,
                        const RecordVisitor& visit) {
   MARQUEE_ASSIGN_OR_RETURN(messaging::Extent extent, broker.DescribeShard(shard));
-  MARQUEE_ASSIGN_OR_RETURN(auto reader, broker.OpenReader({}));
+  MARQUEE_ASSIGN_OR_RETURN(auto reader, broker.OpenReader({.headers = false}));
   MARQUEE_RETURN_IF_ERROR(reader->Start(shard, messaging::StartPosition::AtEarliest()));
   return ReadThrough(*reader, shard, extent.end, visit);
 }

@@ -16,7 +16,7 @@ std::string_view View(const void* bytes, size_t size) {
 
 }  // namespace
 
-DeliveryQueue::DeliveryQueue() : messages_(kMessagesMax) {}
+DeliveryQueue::DeliveryQueue(bool headers) : wants_headers_(headers), messages_(kMessagesMax) {}
 
 DeliveryQueue::~DeliveryQueue() { Clear(); }
 
@@ -79,7 +79,8 @@ void DeliveryQueue::Add(Portion& portion, rd_kafka_message_t* message) {
   Record& record = portion.records.emplace_back();
   record.key = View(message->key, message->key_len);
   if (message->payload != nullptr) record.value = View(message->payload, message->len);
-  record.headers = HeadersOf(message);
+  // librdkafka allocates, even to find that there is none.
+  if (wants_headers_) record.headers = HeadersOf(message);
   record.offset = Offset(message->offset);
   rd_kafka_timestamp_type_t type;
   record.published = absl::FromUnixMillis(rd_kafka_message_timestamp(message, &type));

@@ -27,7 +27,8 @@ struct Portion {
 
 class DeliveryQueue {
  public:
-  DeliveryQueue();
+  // Without `headers` every record's are left out.
+  explicit DeliveryQueue(bool headers);
   ~DeliveryQueue();
   DeliveryQueue(const DeliveryQueue&) = delete;
   DeliveryQueue& operator=(const DeliveryQueue&) = delete;
@@ -46,6 +47,7 @@ class DeliveryQueue {
   void Add(Portion& portion, rd_kafka_message_t* message);
   std::span<const Header> HeadersOf(rd_kafka_message_t* message);
 
+  const bool wants_headers_;
   std::vector<rd_kafka_message_t*> messages_;
   size_t taken_ = 0;               // of messages_
   std::vector<Portion> portions_;  // the first `used_`; kept with their memory for the next Fill

@@ -25,8 +25,8 @@
 
 namespace marquee::messaging::kafka {
 
-inline constexpr int kQueuedBytesMax = 2 << 20;
-inline constexpr int kQueuedRecordsMin = 16'000;
+inline constexpr int kQueuedBytesMax = 3 << 20;
+inline constexpr int kQueuedRecordsMin = 24'000;
 
 class Fetcher {
  public:

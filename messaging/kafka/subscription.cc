@@ -46,7 +46,7 @@ std::string MadeUpName() {
 }  // namespace
 
 KafkaSubscription::KafkaSubscription(World& world, SubscriptionOptions options)
-    : world_(world), options_(std::move(options)), watch_(*world.admin) {
+    : world_(world), options_(std::move(options)), ready_(options_.headers), watch_(*world.admin) {
   if (options_.member.empty()) options_.member = MadeUpName();
 }
 
