@@ -29,11 +29,6 @@ void OnLog(const rd_kafka_t*, int, const char*, const char* text) {
   spdlog::debug("librdkafka: {}", text);
 }
 
-void OnUndelivered(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
-  const Client::Callbacks& callbacks = static_cast<Client*>(opaque)->callbacks();
-  callbacks.undelivered(*message, callbacks.opaque);
-}
-
 constexpr const char* kInterceptor = "marquee";
 
 rd_kafka_resp_err_t OnAcknowledged(rd_kafka_t*, rd_kafka_message_t* message, void* opaque) {
@@ -79,6 +74,7 @@ ConfigLines CommonConfig(const KafkaSettings& settings, const std::string& clien
       {"client.id", client_id},
       {"allow.auto.create.topics", "false"},
       {"socket.keepalive.enable", "true"},
+      {"socket.nagle.disable", "true"},
       {"reconnect.backoff.ms", kReconnectMs},
       {"reconnect.backoff.max.ms", kReconnectMsMax},
       {"topic.metadata.refresh.interval.ms", kMetadataRefreshMs},
@@ -111,11 +107,13 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Open(rd_kafka_type_t type,
   rd_kafka_conf_set_opaque(conf.get(), client.get());
   rd_kafka_conf_set_error_cb(conf.get(), OnError);
   rd_kafka_conf_set_log_cb(conf.get(), OnLog);
-  if (callbacks.undelivered != nullptr) rd_kafka_conf_set_dr_msg_cb(conf.get(), OnUndelivered);
   if (callbacks.acknowledged != nullptr) {
     rd_kafka_conf_interceptor_add_on_new(conf.get(), kInterceptor, OnNew, client.get());
   }
-  if (callbacks.events != 0) rd_kafka_conf_set_events(conf.get(), callbacks.events);
+  // As events: rd_kafka_flush then sleeps until the last message is acknowledged, where with a
+  // callback it would look now and then.
+  int events = callbacks.events | (callbacks.undelivered != nullptr ? RD_KAFKA_EVENT_DR : 0);
+  if (events != 0) rd_kafka_conf_set_events(conf.get(), events);
   if (callbacks.reset_connections) rd_kafka_conf_set_closesocket_cb(conf.get(), ResetConnection);
   client->handle_ = rd_kafka_new(type, conf.get(), text, sizeof text);
   if (client->handle_ == nullptr) {
@@ -123,10 +121,26 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Open(rd_kafka_type_t type,
         fmt::format("a Kafka client cannot be made: {}; check the kafka.* settings", text));
   }
   (void)conf.release();
+  if (callbacks.undelivered != nullptr)
+    client->reports_.reset(rd_kafka_queue_get_main(client->handle_));
   return client;
 }
 
+void Client::Serve(int wait_ms) {
+  if (reports_ == nullptr) {
+    rd_kafka_poll(handle_, wait_ms);
+    return;
+  }
+  while (EventPtr event{rd_kafka_queue_poll(reports_.get(), wait_ms)}) {
+    if (rd_kafka_event_type(event.get()) != RD_KAFKA_EVENT_DR) continue;
+    while (const rd_kafka_message_t* message = rd_kafka_event_message_next(event.get()))
+      callbacks_.undelivered(*message, callbacks_.opaque);
+    wait_ms = 0;
+  }
+}
+
 Client::~Client() {
+  reports_.reset();
   if (handle_ != nullptr) rd_kafka_destroy_flags(handle_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
 

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
 #include "librdkafka/rdkafka.h"
+#include "messaging/kafka/handle.h"
 #include "messaging/kafka/settings.h"
 
 namespace marquee::messaging::kafka {
@@ -28,7 +29,7 @@ ConfigLines CommonConfig(const KafkaSettings& settings, const std::string& clien
 class Client {
  public:
   struct Callbacks {
-    // Called with each message that a producer could not deliver, by whoever polls.
+    // Called with each message that a producer could not deliver, by Serve.
     void (*undelivered)(const rd_kafka_message_t&, void*) = nullptr;
     // Called with each message that was delivered or not, by librdkafka's own threads, before it
     // stops counting as outstanding. Takes no time and calls nothing of librdkafka.
@@ -50,8 +51,9 @@ class Client {
   rd_kafka_t* handle() { return handle_; }
   const Callbacks& callbacks() const { return callbacks_; }
 
-  // Serves what librdkafka has to say to this client. (A consumer's queue does so too.)
-  void Serve() { rd_kafka_poll(handle_, 0); }
+  // Serves what librdkafka has to say to this client, waiting for it so long. (A consumer's queue
+  // does so too.)
+  void Serve(int wait_ms = 0);
   // Not ok: a broker refuses this client.
   absl::Status Refusal() const;
   // Before something is asked anew: what was refused once may be granted now.
@@ -65,6 +67,7 @@ class Client {
 
   const Callbacks callbacks_;
   rd_kafka_t* handle_ = nullptr;
+  QueuePtr reports_;  // of messages that were not delivered; none: not asked for
   mutable Mutex mutex_;
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   std::string last_heard_ ABSL_GUARDED_BY(mutex_);

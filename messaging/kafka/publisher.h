@@ -62,11 +62,11 @@ class KafkaPublisher final : public Publisher {
   absl::Status Failure();
   // Throws the producer away; returns `status`.
   absl::Status GiveUp(absl::Status status);
-  // Takes them to pieces by shard; hands over those that have headers at once.
+  // Takes them to pieces by shard; hands over at once what cannot go in a batch.
   absl::Status Sort(std::span<const NewRecord> records);
   // Hands over what is `sorted_` for the shard.
   absl::Status ProduceSorted(Shard shard);
-  absl::Status ProduceWithHeaders(const NewRecord& record, Shard shard);
+  absl::Status ProduceAlone(const NewRecord& record, Shard shard, absl::Time now);
   // Waits where the queue is full. Other errors are returned.
   absl::Status AfterRefusal(rd_kafka_resp_err_t error, const char* text);
   absl::Status AwaitRoom();
