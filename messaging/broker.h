@@ -134,6 +134,9 @@ struct Batch {
   TopicShard shard;
   std::span<const Record> records;  // borrowed until the next Poll; may be empty
   Offset next;                      // the subscription's position after this batch
+  // All that was ever published between the position before and `next` is among `records`: nothing
+  // of it was superseded or deleted before it was read. A broker that cannot tell says false.
+  bool whole = false;
 };
 
 struct Delivery {
@@ -188,7 +191,12 @@ struct SubscriptionOptions {
   // False: nobody looks at the records' headers, and they may be left out, which is quicker on some
   // brokers.
   bool headers = true;
+  // Records may wait at the broker for more of them for so long, so that they come in fewer and
+  // larger deliveries: for readers that nobody waits for. At most kReadLingerMax; a broker may hand
+  // them out at once all the same.
+  absl::Duration linger = absl::ZeroDuration();
 };
+inline constexpr absl::Duration kReadLingerMax = absl::Seconds(1);
 
 struct GroupShard {
   TopicShard shard;

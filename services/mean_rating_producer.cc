@@ -29,6 +29,7 @@ constexpr size_t kMeansPerPublish = 4096;
 constexpr absl::Duration kPositionReportInterval = absl::Seconds(1);
 // Batches of `mean-ratings` that are read between two turns.
 constexpr int kEntityBatchesPerTurn = 8;
+constexpr absl::Duration kEntitiesLinger = absl::Milliseconds(100);
 // Far behind, more is waited for so long before anything else is done.
 constexpr absl::Duration kBackfillWait = absl::Milliseconds(5);
 // Who gained a shard expects the next of its share within this time.
@@ -52,7 +53,9 @@ absl::StatusOr<std::unique_ptr<MeanRatingProducer>> MeanRatingProducer::Open(
                            world.broker.OpenPublisher(topics.checkpoints()));
   MARQUEE_ASSIGN_OR_RETURN(producer->dead_letters_,
                            DeadLetters::Open(world, topics.ratings(), "meanratingproducer"));
-  MARQUEE_ASSIGN_OR_RETURN(producer->entities_reader_, world.broker.OpenReader({.headers = false}));
+  // What it wrote itself: nobody waits for it.
+  MARQUEE_ASSIGN_OR_RETURN(producer->entities_reader_,
+                           world.broker.OpenReader({.headers = false, .linger = kEntitiesLinger}));
   const std::string group_topics[] = {topics.ratings()};
   MARQUEE_ASSIGN_OR_RETURN(
       producer->member_,
@@ -416,6 +419,7 @@ absl::Status MeanRatingProducer::PublishWatermarks() {
 // At most one: the next comes after the next poll.
 absl::Status MeanRatingProducer::CheckpointWhatIsDue() {
   absl::Duration now = world_.clock.Uptime();
+  if (now < next_checkpoint_) return absl::OkStatus();
   auto longest_due = owned_.end();
   for (auto at = owned_.begin(); at != owned_.end(); ++at) {
     const Owned& owned = at->second;
@@ -426,10 +430,9 @@ absl::Status MeanRatingProducer::CheckpointWhatIsDue() {
   if (longest_due == owned_.end()) return absl::OkStatus();
   auto& [shard, owned] = *longest_due;
   MARQUEE_RETURN_IF_ERROR(WriteCheckpoint(shard, owned));
-  absl::Duration took = world_.clock.Uptime() - now;
-  owned.checkpoint_due =
-      now + std::max(options_.checkpoint_interval,
-                     options_.checkpoint_pause_factor * took * static_cast<int>(owned_.size()));
+  absl::Duration written = world_.clock.Uptime();
+  owned.checkpoint_due = now + options_.checkpoint_interval;
+  next_checkpoint_ = written + options_.checkpoint_pause_factor * (written - now);
   return absl::OkStatus();
 }
 

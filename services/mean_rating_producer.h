@@ -152,6 +152,7 @@ class MeanRatingProducer final : public Service {
   absl::Duration flushed_at_;
   absl::Duration flush_interval_;
   absl::Duration reported_at_;
+  absl::Duration next_checkpoint_;  // uptime: none of any shard before
   // Last, so that it leaves the group before anything else goes.
   std::unique_ptr<messaging::Subscription> member_;
 };

@@ -88,6 +88,7 @@ absl::StatusOr<Turn> MovieDataSink::Step(absl::Duration wait) {
 absl::Status MovieDataSink::Take(const Batch& batch) {
   bool is_movies = batch.shard.topic == world_.topics.movies();
   Offset& position = positions_[batch.shard];
+  if (!batch.whole) known_whole_.erase(batch.shard);
   for (const Record& record : batch.records) {
     if (record.offset < position) continue;  // delivered again
     absl::Status taken = is_movies ? TakeMovie(record) : TakeMean(batch.shard, record);
@@ -154,25 +155,32 @@ absl::Status MovieDataSink::TakeMean(const TopicShard& shard, const Record& reco
 
 // A watermark says that the means before it are complete, and compaction takes a mean away when a
 // newer one follows: so it holds only together with everything up to the shard's end. Until that is
-// read it is held back, and the position with it, so that a restart reads it again.
-// (docs/design/0008)
+// read it is held back, and the position with it, so that a restart reads it again. It holds at
+// once where nothing was taken away since the shard was last read to its end. (docs/design/0008)
 absl::Status MovieDataSink::ReleaseWatermarks() {
-  if (held_.empty()) return absl::OkStatus();
-  std::vector<TopicShard> shards;
-  shards.reserve(held_.size());
-  for (const auto& [shard, held] : held_) shards.push_back(shard);
+  std::vector<TopicShard> release, ask;
+  for (const auto& [shard, held] : held_)
+    (options_.mutilation_gaps_unseen || known_whole_.contains(shard) ? release : ask)
+        .push_back(shard);
+  for (const TopicShard& shard : release) Release(shard);
+  if (ask.empty()) return absl::OkStatus();
   MARQUEE_ASSIGN_OR_RETURN(std::vector<messaging::Extent> extents,
-                           world_.broker.DescribeShards(shards));
-  for (size_t i = 0; i < shards.size(); ++i) {
-    MARQUEE_ASSIGN_OR_RETURN(Offset next, reader_->Next(shards[i]));
+                           world_.broker.DescribeShards(ask));
+  for (size_t i = 0; i < ask.size(); ++i) {
+    MARQUEE_ASSIGN_OR_RETURN(Offset next, reader_->Next(ask[i]));
     if (next < extents[i].end) continue;
-    const domain::Watermark& watermark = held_.at(shards[i]).watermark;
-    if (watermark.last_published_ms > 0) fresh_ms_.push_back(watermark.last_published_ms);
-    changes_.watermarks.push_back(watermark);
-    uncommitted_positions_[shards[i]] = positions_.at(shards[i]);
-    held_.erase(shards[i]);
+    known_whole_.insert(ask[i]);
+    Release(ask[i]);
   }
   return absl::OkStatus();
+}
+
+void MovieDataSink::Release(const TopicShard& shard) {
+  const domain::Watermark& watermark = held_.at(shard).watermark;
+  if (watermark.last_published_ms > 0) fresh_ms_.push_back(watermark.last_published_ms);
+  changes_.watermarks.push_back(watermark);
+  uncommitted_positions_[shard] = positions_.at(shard);
+  held_.erase(shard);
 }
 
 // Does nothing where nothing has come since the last one.

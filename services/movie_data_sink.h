@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,10 @@ struct MovieDataSinkOptions {
   size_t changes_per_commit_max = 50'000;
   absl::Duration commit_interval = absl::Milliseconds(250);
 
-  // A canary for the simulation: commits the positions before the rows. Never set outside it.
+  // Canaries for the simulation: commits the positions before the rows; takes every watermark for
+  // one that holds. Never set outside it.
   bool mutilation_position_before_rows = false;
+  bool mutilation_gaps_unseen = false;
 };
 
 class MovieDataSink final : public Service {
@@ -60,6 +63,7 @@ class MovieDataSink final : public Service {
   absl::Status TakeMovie(const messaging::Record& record);
   absl::Status TakeMean(const messaging::TopicShard& shard, const messaging::Record& record);
   absl::Status ReleaseWatermarks();
+  void Release(const messaging::TopicShard& shard);
   absl::Status Bury(const messaging::Batch& batch, const messaging::Record& record,
                     const absl::Status& why);
   absl::Status Commit();
@@ -91,6 +95,8 @@ class MovieDataSink final : public Service {
     domain::Watermark watermark;
   };
   std::map<messaging::TopicShard, Held> held_;
+  // Read to their ends once, and whole since.
+  std::set<messaging::TopicShard> known_whole_;
   catalogue::Changes changes_;
   absl::flat_hash_map<domain::MovieId, size_t> mean_index_;  // of a movie in changes_.means
   std::vector<int64_t> fresh_ms_;  // publishing times behind changes_.watermarks

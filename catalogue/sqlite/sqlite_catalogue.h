@@ -15,12 +15,12 @@ struct SqliteCatalogueOptions {
   bool create = true;     // otherwise kNotFound where the file is not there
   std::string vfs;        // of SQLite; empty: the default. Tests put a faulty one below.
   std::string lock_path;  // of the writer's lock; empty: the path with ".lock" behind it
-  // Of a new file: a power of two, 512 to 65536. While many means change, a commit rewrites nearly
-  // all pages of their table, whose count is what it costs.
-  int page_bytes = 16384;
+  // Of a new file: a power of two, 512 to 65536. The smaller, the fewer bytes a commit of scattered
+  // means writes; the more pages a commit of nearly all of them, and a restart.
+  int page_bytes = 4096;
   // The database's log is copied into the file when it holds more pages than this: one commit in
-  // some hundreds takes longer.
-  int log_pages_max = 2000;
+  // some tens takes longer.
+  int log_pages_max = 8000;
 };
 
 // Reads the whole file once and verifies it (0.6 µs a row), so that damage done while nobody looked

@@ -127,12 +127,37 @@ void ReportedPositionsAreShownAndMoveNobody(Trial& trial) {
       << "the report is never read back as a position";
 }
 
+// Whoever does not look at headers and lingers reads the same, also what comes in drops.
+void AReaderThatLingersGetsTheSame(Trial& trial) {
+  std::string topic = trial.Declare(2);
+  auto reader =
+      MUST(trial.broker().OpenReader({.headers = false, .linger = absl::Milliseconds(200)}));
+  std::vector<TopicShard> shards = ShardsOf(trial.broker(), topic);
+  for (const TopicShard& shard : shards) MUST(reader->Start(shard, StartPosition::AtEarliest()));
+  Collector collector;
+  for (int i = 0; i < 3; ++i) {
+    PutMany(trial.broker(), topic, 100 * i + 1, 100 * i + 100, 33);
+    ReadToEnd(trial, trial.broker(), *reader, shards, &collector);
+  }
+  std::vector<Got> lingered = collector.Records();
+  std::vector<Got> others = ReadTopic(trial, trial.broker(), topic).Records();
+  ASSERT_EQ(lingered.size(), others.size());
+  for (size_t i = 0; i < others.size(); ++i) {
+    EXPECT_EQ(lingered[i].offset, others[i].offset);
+    EXPECT_EQ(lingered[i].key, others[i].key);
+    EXPECT_EQ(lingered[i].value, others[i].value);
+  }
+}
+
 }  // namespace
 
 std::vector<Fact> RepeatableFacts() {
-  return {MARQUEE_FACT(EachGroupSeesEverything), MARQUEE_FACT(WhatWasReadStaysReadable),
-          MARQUEE_FACT(TwoGroupsReadSideBySide), MARQUEE_FACT(EveryByteComesBackAsItWas),
-          MARQUEE_FACT(ReportedPositionsAreShownAndMoveNobody)};
+  return {MARQUEE_FACT(EachGroupSeesEverything),
+          MARQUEE_FACT(WhatWasReadStaysReadable),
+          MARQUEE_FACT(TwoGroupsReadSideBySide),
+          MARQUEE_FACT(EveryByteComesBackAsItWas),
+          MARQUEE_FACT(ReportedPositionsAreShownAndMoveNobody),
+          MARQUEE_FACT(AReaderThatLingersGetsTheSame)};
 }
 
 }  // namespace marquee::messaging::conformance

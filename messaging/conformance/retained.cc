@@ -118,6 +118,45 @@ void TheNewestOfEachKeyIsKept(Trial& trial) {
   }
 }
 
+// What a batch says of itself: nothing is missing in it.
+void AWholeBatchMissesNothing(Trial& trial) {
+  constexpr int kRounds = 12;
+  std::string topic = trial.Declare(1, TopicKind::kEntity);
+  std::map<std::string, int> numbers;  // of each value published, in order
+  auto publisher = MUST(trial.broker().OpenPublisher(topic));
+  auto check = [&](Subscription& reader) {
+    int highest = -1;    // that was read
+    bool knows = false;  // nothing is missing directly behind it
+    while (true) {
+      Delivery delivery = MUST(reader.Poll(absl::Milliseconds(200)));
+      if (!delivery.batch) return;
+      for (const Record& record : delivery.batch->records) {
+        int number = numbers.at(std::string(*record.value));
+        if (number <= highest) continue;  // delivered again
+        EXPECT_TRUE(!knows || !delivery.batch->whole || number == highest + 1)
+            << number << " comes after " << highest << " at offset " << record.offset;
+        highest = number;
+        knows = true;
+      }
+      knows = knows && delivery.batch->whole;
+    }
+  };
+  auto follower = MUST(trial.broker().OpenReader({}));
+  MUST(follower->Start(At(topic, 0), StartPosition::AtEarliest()));
+  for (int round = 0; round < kRounds; ++round) {
+    for (int i = 0; i < 500; ++i) {
+      std::string value = absl::StrCat(round, "-", i);
+      numbers.emplace(value, static_cast<int>(numbers.size()));
+      Put(*publisher, absl::StrCat("k", trial.random().Below(100)), value);
+    }
+    MUST(publisher->Flush());
+    if (round % 3 == 0) check(*follower);
+    auto newcomer = MUST(trial.broker().OpenReader({}));
+    MUST(newcomer->Start(At(topic, 0), StartPosition::AtEarliest()));
+    check(*newcomer);
+  }
+}
+
 // What a writer has flushed: at least this version of each key can be read from then on.
 class Floor {
  public:
@@ -300,6 +339,7 @@ std::vector<Fact> RetainedFacts() {
           MARQUEE_FACT(AReaderThatRetentionOvertookIsTold),
           MARQUEE_FACT(AnOffsetBeyondTheEndIsRefused),
           MARQUEE_FACT(TheNewestOfEachKeyIsKept),
+          MARQUEE_FACT(AWholeBatchMissesNothing),
           MARQUEE_FACT(TheNewestIsThereAtAnyMomentWhileOthersWrite),
           MARQUEE_FACT(AnEntityTopicStaysSmallWhileKeysRepeat),
           MARQUEE_FACT(AKeptRecordKeepsItsOffset),

@@ -11,8 +11,9 @@ namespace marquee::messaging::kafka {
 namespace {
 
 constexpr size_t kIdleMax = 3;
+constexpr const char* kLingerBytes = "1000000";  // nobody lingers for more
 
-ConfigLines ConfigFor(const KafkaSettings& settings) {
+ConfigLines ConfigFor(const KafkaSettings& settings, absl::Duration linger) {
   ConfigLines config = CommonConfig(settings, "marquee-reader");
   config["check.crcs"] = "true";
   config["enable.auto.commit"] = "false";
@@ -21,8 +22,10 @@ ConfigLines ConfigFor(const KafkaSettings& settings) {
   config["auto.offset.reset"] = "error";
   config["isolation.level"] = "read_uncommitted";
   // A shard that is started while a fetch waits at its broker is fetched after that one.
-  config["fetch.wait.max.ms"] = "50";
-  config["fetch.min.bytes"] = "1";
+  bool lingers = linger > absl::ZeroDuration();
+  config["fetch.wait.max.ms"] =
+      lingers ? fmt::format("{}", absl::ToInt64Milliseconds(linger)) : "50";
+  config["fetch.min.bytes"] = lingers ? kLingerBytes : "1";
   config["fetch.queue.backoff.ms"] = "2";
   config["fetch.error.backoff.ms"] = "50";
   // For each shard: this client has a queue for each.
@@ -35,9 +38,10 @@ int32_t PartitionOf(const TopicShard& shard) { return static_cast<int32_t>(shard
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Fetcher>> Fetcher::Open(const KafkaSettings& settings) {
+absl::StatusOr<std::unique_ptr<Fetcher>> Fetcher::Open(const KafkaSettings& settings,
+                                                       absl::Duration linger) {
   MARQUEE_ASSIGN_OR_RETURN(std::unique_ptr<Client> client,
-                           Client::Open(RD_KAFKA_CONSUMER, ConfigFor(settings), {}));
+                           Client::Open(RD_KAFKA_CONSUMER, ConfigFor(settings, linger), {}));
   return std::unique_ptr<Fetcher>(new Fetcher(std::move(client)));
 }
 
@@ -127,13 +131,12 @@ absl::StatusOr<std::unique_ptr<Fetcher>> FetcherPool::Take() {
       return fetcher;
     }
   }
-  return Fetcher::Open(settings_);
+  return Fetcher::Open(settings_, /*linger=*/absl::ZeroDuration());
 }
 
 void FetcherPool::Return(std::unique_ptr<Fetcher> fetcher) {
   fetcher->StopAll();
   fetcher->WakeBy(nullptr);
-  if (!fetcher->client().Refusal().ok()) return;
   if (!fetcher->client().Refusal().ok()) return;
   MutexLock lock(mutex_);
   if (idle_.size() < kIdleMax) idle_.push_back(std::move(fetcher));

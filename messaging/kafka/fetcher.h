@@ -30,7 +30,9 @@ inline constexpr int kQueuedRecordsMin = 24'000;
 
 class Fetcher {
  public:
-  static absl::StatusOr<std::unique_ptr<Fetcher>> Open(const KafkaSettings& settings);
+  // Records wait for more at their broker for `linger`, as SubscriptionOptions has it.
+  static absl::StatusOr<std::unique_ptr<Fetcher>> Open(const KafkaSettings& settings,
+                                                       absl::Duration linger);
   ~Fetcher();
 
   // Rings `bell`, which outlives this or the next WakeBy, when there is something to take.

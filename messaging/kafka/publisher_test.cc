@@ -57,7 +57,7 @@ class PublisherTest : public testing::Test {
   }
   // The values in shard 1, in order.
   std::vector<std::string> Stored(size_t count) {
-    std::unique_ptr<Fetcher> fetcher = Fetcher::Open(settings_).value();
+    std::unique_ptr<Fetcher> fetcher = Fetcher::Open(settings_, absl::ZeroDuration()).value();
     EXPECT_TRUE(fetcher->Start({kTopic, Shard(1)}, "id", Offset(0)).ok());
     std::vector<std::string> values;
     absl::Duration give_up = clock_.Uptime() + absl::Seconds(20);

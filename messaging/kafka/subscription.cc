@@ -47,6 +47,7 @@ std::string MadeUpName() {
 
 KafkaSubscription::KafkaSubscription(World& world, SubscriptionOptions options)
     : world_(world), options_(std::move(options)), ready_(options_.headers), watch_(*world.admin) {
+  MARQUEE_CHECK(options_.linger <= kReadLingerMax);
   if (options_.member.empty()) options_.member = MadeUpName();
 }
 
@@ -54,7 +55,8 @@ KafkaSubscription::~KafkaSubscription() {
   WriteReports(/*at_once=*/true);
   ready_.Clear();
   memberships_.clear();
-  if (fetcher_ != nullptr) world_.fetchers.Return(std::move(fetcher_));
+  if (fetcher_ != nullptr && options_.linger <= absl::ZeroDuration())
+    world_.fetchers.Return(std::move(fetcher_));
 }
 
 absl::Status KafkaSubscription::Join(std::span<const std::string> topics) {
@@ -148,7 +150,7 @@ absl::Status KafkaSubscription::Fetch() {
   for (auto& [shard, started] : started_) {
     if (started.fetching || !started.error.ok() || now < started.fetch_at) continue;
     if (fetcher_ == nullptr) {
-      MARQUEE_ASSIGN_OR_RETURN(fetcher_, Fetcher::Open(world_.settings));
+      MARQUEE_ASSIGN_OR_RETURN(fetcher_, Fetcher::Open(world_.settings, options_.linger));
       fetcher_->WakeBy(&bell_);
     }
     MARQUEE_RETURN_IF_ERROR(
@@ -196,7 +198,12 @@ std::optional<Batch> KafkaSubscription::NextBatch() {
       at.trouble_text = portion.error_text;
     }
     if (at.next <= before && portion.records.empty()) continue;
-    return Batch{.shard = started->first, .records = portion.records, .next = at.next};
+    // Offsets have no holes but where compaction took something away.
+    auto count = static_cast<int64_t>(portion.records.size());
+    return Batch{.shard = started->first,
+                 .records = portion.records,
+                 .next = at.next,
+                 .whole = count == at.next.value() - before.value()};
   }
   return std::nullopt;
 }
@@ -284,7 +291,9 @@ absl::Status KafkaSubscription::Start(const TopicShard& shard, const StartPositi
   MARQUEE_RETURN_IF_ERROR(CheckShard(info.spec, shard.shard));
   MARQUEE_ASSIGN_OR_RETURN(Offset offset, Resolve(shard, info, position));
   if (fetcher_ == nullptr) {
-    MARQUEE_ASSIGN_OR_RETURN(fetcher_, world_.fetchers.Take());
+    MARQUEE_ASSIGN_OR_RETURN(fetcher_, options_.linger > absl::ZeroDuration()
+                                           ? Fetcher::Open(world_.settings, options_.linger)
+                                           : world_.fetchers.Take());
     fetcher_->WakeBy(&bell_);
   }
   fetcher_is_old_ |= fetcher_->KnowsAnother(shard.topic, info.identity);

@@ -37,7 +37,7 @@ class MemorySubscription final : public Subscription {
     if (fetched_.has_batch) {
       views_.reserve(fetched_.records.size());
       for (const memory::RecordPtr& record : fetched_.records) views_.push_back(record->view);
-      delivery.batch = Batch{fetched_.shard, views_, fetched_.next};
+      delivery.batch = Batch{fetched_.shard, views_, fetched_.next, fetched_.whole};
     }
     return delivery;
   }

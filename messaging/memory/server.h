@@ -45,6 +45,7 @@ struct Fetched {
   TopicShard shard;
   std::vector<RecordPtr> records;
   Offset next;
+  bool whole = false;
 };
 
 struct Topic {

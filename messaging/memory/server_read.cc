@@ -199,6 +199,7 @@ void Server::ReadBatch(const TopicShard& shard, Cursor& cursor, Fetched* fetched
   }
   fetched->has_batch = true;
   fetched->shard = shard;
+  fetched->whole = log.IsWholeFrom(cursor.next);
   log.Read(from, cursor.next, 1 + random_.Below(options_.batch_records_max), &fetched->records);
   bool fresh = !fetched->records.empty() && fetched->records.back()->view.offset >= cursor.next;
   // Where nothing retained is ahead, compaction took what was there.

@@ -62,6 +62,7 @@ void ShardLog::ExpireTombstones() {
 
 void ShardLog::Erase(Records::iterator at) {
   bytes_ -= static_cast<int64_t>(at->second->bytes());
+  erased_end_ = std::max(erased_end_, at->first + 1);
   records_.erase(at);
 }
 

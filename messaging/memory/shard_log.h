@@ -61,6 +61,8 @@ class ShardLog {
 
   Offset FirstSince(absl::Time time) const;
   int64_t CountFrom(Offset offset) const;
+  // Whether nothing at or above it was ever taken away.
+  bool IsWholeFrom(Offset offset) const { return offset.value() >= erased_end_; }
 
   // Where to begin so that up to `records` records below `offset`, none below `floor`, are read
   // again.
@@ -83,6 +85,7 @@ class ShardLog {
   Records records_;
   int64_t end_ = 0;
   int64_t dropped_end_ = 0;  // retention dropped nothing at or above it
+  int64_t erased_end_ = 0;   // nor did compaction at or above this
   int64_t bytes_ = 0;
   int64_t appended_ = 0;
   // Entity topics: the newest record of each key, and when tombstones go (by `appended_`).

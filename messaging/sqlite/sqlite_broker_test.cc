@@ -278,6 +278,31 @@ TEST_F(SqliteBrokerTest, DeletionsStayForADayAndGoWithLaterWrites) {
   for (const Read& record : *read) EXPECT_NE(record.key, "gone");
 }
 
+TEST_F(SqliteBrokerTest, ABatchSaysWhetherCompactionTookSomethingOfIt) {
+  auto broker = Open();
+  auto publisher = OpenPublisher(*broker, {.name = "t", .kind = TopicKind::kEntity});
+  auto follower = *broker->OpenReader({});
+  ASSERT_TRUE(follower->Start({"t", Shard(0)}, StartPosition::AtEarliest()).ok());
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(Put(*publisher, fmt::format("k{}", i % 10), "v").ok());
+    auto delivery = follower->Poll(absl::ZeroDuration());
+    ASSERT_TRUE(delivery.ok() && delivery->batch);
+    EXPECT_TRUE(delivery->batch->whole);
+  }
+  for (int i = 0; i < 5000; ++i) {
+    std::string key = fmt::format("k{}", i % 10);
+    NewRecord record{.key = key, .value = "w"};
+    ASSERT_TRUE(publisher->Publish({&record, 1}).ok());
+  }
+  ASSERT_TRUE(publisher->Flush().ok());
+  ASSERT_TRUE(Put(*publisher, "k0", "compacts").ok());
+  auto newcomer = *broker->OpenReader({});
+  ASSERT_TRUE(newcomer->Start({"t", Shard(0)}, StartPosition::AtEarliest()).ok());
+  auto delivery = newcomer->Poll(absl::ZeroDuration());
+  ASSERT_TRUE(delivery.ok() && delivery->batch);
+  EXPECT_FALSE(delivery->batch->whole);
+}
+
 TEST_F(SqliteBrokerTest, GenerationsGoOnAfterARestart) {
   std::vector<std::string> topics = {"t"};
   uint64_t last = 0;

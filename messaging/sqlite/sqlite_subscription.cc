@@ -122,10 +122,14 @@ absl::StatusOr<std::optional<Batch>> SqliteSubscription::ReadOne(const TopicShar
   auto first =
       std::lower_bound(records.begin(), records.end(), *position,
                        [](const Record& record, Offset offset) { return record.offset < offset; });
-  *position = next;
+  records = records.subspan(static_cast<size_t>(first - records.begin()));
+  // Offsets have no holes but where compaction took something away.
+  auto count = static_cast<int64_t>(records.size());
+  Offset before = std::exchange(*position, next);
   return Batch{.shard = shard,
-               .records = records.subspan(static_cast<size_t>(first - records.begin())),
-               .next = next};
+               .records = records,
+               .next = next,
+               .whole = count == next.value() - before.value()};
 }
 
 absl::StatusOr<TopicReader*> SqliteSubscription::ReaderOf(const std::string& topic) {

@@ -58,7 +58,8 @@ struct Region {
   std::unique_ptr<catalogue::Catalogue> stored;
   std::unique_ptr<CrashingCatalogue> crashing;
   std::unique_ptr<catalogue::Reader> reader;
-  std::map<MovieId, int64_t> as_of;  // the highest seen of each movie
+  std::map<MovieId, int64_t> as_of;                  // the highest seen of each movie
+  std::map<uint32_t, domain::LogOffset> watermarks;  // as they were looked at last, by shard
 };
 
 class Simulation {
@@ -207,6 +208,7 @@ class Simulation {
     options.region = absl::StrCat(number);
     options.changes_per_commit_max = 1 + random_.Below(20);
     options.mutilation_position_before_rows = canary_ == Canary::kPositionBeforeRows;
+    options.mutilation_gaps_unseen = canary_ == Canary::kGapsUnseen;
     Region* region = regions_.back().get();
     http::Visibility* visibility = visibilities_.back().get();
     Add(absl::StrCat("sink-", number),
@@ -347,6 +349,33 @@ class Simulation {
         highest = *entry.as_of;
       });
       if (!status.ok()) Violate(absl::StrCat("catalogue: ", status.ToString()));
+      CheckWatermarks(*region);
+    }
+  }
+
+  // A watermark says that the means are complete. (A mean with a lower as_of may be a zombie's that
+  // compaction kept, and is mended; a movie that was rated may not be missing.)
+  void CheckWatermarks(Region& region) {
+    auto watermarks = region.reader->Watermarks();
+    if (!watermarks.ok())
+      return Violate(absl::StrCat("catalogue: ", watermarks.status().ToString()));
+    auto broker = Connector()();
+    for (const domain::Watermark& watermark : *watermarks) {
+      domain::LogOffset& before = region.watermarks[watermark.shard];
+      if (std::exchange(before, watermark.ratings_through) == watermark.ratings_through) continue;
+      (void)services::ReadShard(
+          *broker, {"ratings", messaging::Shard(watermark.shard)},
+          [&](const messaging::Record& record) {
+            std::optional<MovieId> movie = domain::ParseMovieKey(record.key);
+            bool covered = record.offset.value() < watermark.ratings_through.value();
+            if (movie && covered && !region.as_of.contains(*movie)) {
+              Violate(absl::StrCat("watermark: shard ", watermark.shard, " is complete up to ",
+                                   watermark.ratings_through.value(), ", and movie ",
+                                   movie->value(), ", rated at ", record.offset.value(),
+                                   ", is missing"));
+            }
+            return absl::OkStatus();
+          });
     }
   }
 

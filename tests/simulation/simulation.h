@@ -17,6 +17,7 @@ enum class Canary {
   kNone,
   kCheckpointBeforeMeans,
   kPositionBeforeRows,
+  kGapsUnseen,
   kNoRepairOfMeans,
   kNoClaim,
   kAnswerBeforeFlush,
