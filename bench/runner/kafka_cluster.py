@@ -1,5 +1,6 @@
 """The Kafka nodes that rows are measured on, and what is asked of them."""
 
+import os
 import statistics
 import sys
 
@@ -13,6 +14,7 @@ from cluster import Cluster, ClusterError, kcat
 from read_means import fields
 
 PARTITIONS = 12
+HEAP = "1g"  # as Kafka's own script has it
 
 
 class KafkaNodes:
@@ -22,6 +24,7 @@ class KafkaNodes:
         self.nodes = nodes
         self.cluster = Cluster(f"bench{nodes}")
         self.cluster.wipe()
+        os.environ["MARQUEE_KAFKA_HEAP"] = HEAP
         try:
             self.cluster.start(nodes)
             self.url, self.servers = self.cluster.url(), self.cluster.servers()

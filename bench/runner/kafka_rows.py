@@ -16,6 +16,7 @@ from server import free_port, get, wait_for, wait_no_lag, wait_ready
 SERVED_RATINGS = 1_000_000
 STREAM_PER_S = 1_000
 TIMES = 2
+WARM_UPS = 2  # loads before one is measured: the nodes compile what they do often
 
 
 class Kafka:
@@ -125,10 +126,13 @@ def visible(kafka):
     bench.run(MARQUEE, "run", "--once", *options, "--data", data, "--movielens", input_folder)
     os.sync()
     seconds = 3 if bench.options.quick else 10
-    raw_p50, raw_p99 = kafka.raw.latency(seconds, STREAM_PER_S)
     process, port, _ = bench.start_server(data, *options)
     wait_ready(process, port)
-    found = bench.program("visible_bench", port, STREAM_PER_S, 1, seconds, data, input_folder / "movies.csv")
+    load = ("visible_bench", port, STREAM_PER_S, 1, seconds, data, input_folder / "movies.csv")
+    for _ in range(WARM_UPS):
+        bench.program(*load)
+    raw_p50, raw_p99 = kafka.raw.latency(seconds, STREAM_PER_S)
+    found = bench.program(*load)
     wait_no_lag(port)
     bench.stop_server(process)
     kafka.audit(prefix, data, input_folder / "ratings.csv")
