@@ -160,7 +160,7 @@ absl::Status MovieDataSink::TakeMean(const TopicShard& shard, const Record& reco
 absl::Status MovieDataSink::ReleaseWatermarks() {
   std::vector<TopicShard> release, ask;
   for (const auto& [shard, held] : held_)
-    (options_.mutilation_gaps_unseen || known_whole_.contains(shard) ? release : ask)
+    (options_.mutilation_watermark_at_once || known_whole_.contains(shard) ? release : ask)
         .push_back(shard);
   for (const TopicShard& shard : release) Release(shard);
   if (ask.empty()) return absl::OkStatus();

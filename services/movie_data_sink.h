@@ -29,7 +29,7 @@ struct MovieDataSinkOptions {
   // Canaries for the simulation: commits the positions before the rows; takes every watermark for
   // one that holds. Never set outside it.
   bool mutilation_position_before_rows = false;
-  bool mutilation_gaps_unseen = false;
+  bool mutilation_watermark_at_once = false;
 };
 
 class MovieDataSink final : public Service {

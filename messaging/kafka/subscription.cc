@@ -200,10 +200,11 @@ std::optional<Batch> KafkaSubscription::NextBatch() {
     if (at.next <= before && portion.records.empty()) continue;
     // Offsets have no holes but where compaction took something away.
     auto count = static_cast<int64_t>(portion.records.size());
+    bool fresh = count > 0 && portion.records.front().offset >= before;
     return Batch{.shard = started->first,
                  .records = portion.records,
                  .next = at.next,
-                 .whole = count == at.next.value() - before.value()};
+                 .whole = fresh && count == at.next.value() - before.value()};
   }
   return std::nullopt;
 }

@@ -208,7 +208,7 @@ class Simulation {
     options.region = absl::StrCat(number);
     options.changes_per_commit_max = 1 + random_.Below(20);
     options.mutilation_position_before_rows = canary_ == Canary::kPositionBeforeRows;
-    options.mutilation_gaps_unseen = canary_ == Canary::kGapsUnseen;
+    options.mutilation_watermark_at_once = canary_ == Canary::kWatermarkAtOnce;
     Region* region = regions_.back().get();
     http::Visibility* visibility = visibilities_.back().get();
     Add(absl::StrCat("sink-", number),

@@ -17,7 +17,7 @@ enum class Canary {
   kNone,
   kCheckpointBeforeMeans,
   kPositionBeforeRows,
-  kGapsUnseen,
+  kWatermarkAtOnce,
   kNoRepairOfMeans,
   kNoClaim,
   kAnswerBeforeFlush,

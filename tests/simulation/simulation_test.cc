@@ -64,7 +64,7 @@ INSTANTIATE_TEST_SUITE_P(
     Canaries, CanaryTest,
     testing::Values(std::pair("ACheckpointBeforeItsMeans", Canary::kCheckpointBeforeMeans),
                     std::pair("APositionBeforeItsRows", Canary::kPositionBeforeRows),
-                    std::pair("AWatermarkBeyondAGap", Canary::kGapsUnseen),
+                    std::pair("AWatermarkBeyondAGap", Canary::kWatermarkAtOnce),
                     std::pair("AZombiesMeanThatIsNotRepaired", Canary::kNoRepairOfMeans),
                     std::pair("AnIncarnationWithoutAClaim", Canary::kNoClaim),
                     std::pair("AnAnswerBeforeTheFlush", Canary::kAnswerBeforeFlush)),
