@@ -100,7 +100,17 @@ class Publisher {
   // published since the last successful Flush may have been stored; none of it is sent any more,
   // and the publisher may be used again: publish it again.
   virtual absl::StatusOr<FlushedThrough> Flush() = 0;
+
+  // Whoever reads one of some records finds those before it, whatever fails, if they were published
+  // to one shard with one call, before which nothing was published to it since the last flush, and
+  // have at most so many bytes together, as BytesTogether counts. 0: not promised.
+  virtual size_t together_bytes_max() const { return 0; }
 };
+
+// Keys, values and headers, and kRecordBytes more for each record and each header: more than what a
+// backend stores beside them.
+size_t BytesTogether(std::span<const NewRecord> records);
+inline constexpr size_t kRecordBytes = 16;
 
 struct StartPosition {
   struct Earliest {};

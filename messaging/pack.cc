@@ -29,6 +29,8 @@ constexpr int kZstdLevel = 1;
 // Most of what zstd would find is gone from transposed values: quicker levels leave little more.
 constexpr int kTransposedZstdLevel = -5;
 constexpr size_t kHeaderBytes = 24;
+constexpr size_t kRecordsAt = 8;
+constexpr size_t kRawBytesAt = 12;
 constexpr size_t kChecksumBytes = 8;
 constexpr size_t kChunkBytes = size_t{256} << 10;
 
@@ -105,6 +107,14 @@ absl::Status Damaged(std::string_view what) {
 uint64_t PackChecksum(std::string_view pack) {
   return pack.size() < kChecksumBytes ? 0
                                       : Get<uint64_t>(pack.data() + pack.size() - kChecksumBytes);
+}
+
+size_t PackRawBytes(std::string_view pack) {
+  return pack.size() < kHeaderBytes ? 0 : Get<uint32_t>(pack.data() + kRawBytesAt);
+}
+
+size_t PackRecords(std::string_view pack) {
+  return pack.size() < kHeaderBytes ? 0 : Get<uint32_t>(pack.data() + kRecordsAt);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -219,7 +229,7 @@ void PackEncoder::Finish(PackCompressor& compressor, std::string* out) {
                             (has_headers_ ? kHasHeaders : 0)),
       header + 6);
   Put<uint32_t>(records_, header + 8);
-  Put<uint32_t>(static_cast<uint32_t>(columns_.size()), header + 12);
+  Put<uint32_t>(static_cast<uint32_t>(columns_.size()), header + kRawBytesAt);
   Put<int64_t>(records_ == 0 ? 0 : first_ms_, header + 16);
   uint64_t checksum = XXH3_64bits(header, out->size() - begin);
   out->append(reinterpret_cast<const char*>(&checksum), kChecksumBytes);
@@ -365,7 +375,7 @@ absl::StatusOr<std::string_view> PackDecoder::ReadTransposed(std::string_view sh
 }
 
 absl::Status PackDecoder::ReadRecords(Columns& columns, uint32_t count, int64_t first_ms,
-                                      Offset first) {
+                                      Offset first, Offset end) {
   int64_t published_ms = first_ms;
   absl::Time published = absl::FromUnixMillis(published_ms);
   auto offset = static_cast<uint64_t>(first.value());
@@ -405,10 +415,12 @@ absl::Status PackDecoder::ReadRecords(Columns& columns, uint32_t count, int64_t 
     record.published = published;
     records_.push_back(record);
   }
+  if (offset > static_cast<uint64_t>(end.value()))
+    return Damaged("it has records beyond the offsets that are its own");
   return columns.AllRead() ? absl::OkStatus() : Damaged("bytes are left over");
 }
 
-absl::Status PackDecoder::Add(std::string_view pack, Offset first) {
+absl::Status PackDecoder::Add(std::string_view pack, Offset first, Offset end) {
   if (pack.size() < kHeaderBytes + kChecksumBytes) {
     return Damaged(fmt::format("{} bytes are fewer than any pack has", pack.size()));
   }
@@ -426,7 +438,7 @@ absl::Status PackDecoder::Add(std::string_view pack, Offset first) {
   columns.transposed = version == kTransposedVersion;
   columns.present = Get<uint16_t>(pack.data() + 6);
   auto count = Get<uint32_t>(pack.data() + 8);
-  auto raw_bytes = Get<uint32_t>(pack.data() + 12);
+  auto raw_bytes = Get<uint32_t>(pack.data() + kRawBytesAt);
   if ((columns.present & ~kKnownColumns) != 0) return Damaged("it has unknown columns");
   if (raw_bytes > kPackRawBytesMax || count > raw_bytes / 2) return Damaged("it is too large");
   if (first.value() < 0) return Damaged("its first offset is negative");
@@ -438,7 +450,7 @@ absl::Status PackDecoder::Add(std::string_view pack, Offset first) {
     MARQUEE_ASSIGN_OR_RETURN(columns.values, ReadTransposed(columns.shared, columns.values));
   }
   size_t before = records_.size();
-  absl::Status status = ReadRecords(columns, count, Get<int64_t>(pack.data() + 16), first);
+  absl::Status status = ReadRecords(columns, count, Get<int64_t>(pack.data() + 16), first, end);
   if (!status.ok()) records_.resize(before);
   return status;
 }

@@ -32,6 +32,7 @@
 #define MARQUEE_MESSAGING_PACK_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -51,9 +52,15 @@ inline constexpr size_t kPackCompressBytesMin = 512;
 // A pack with more is never written, and refused when read.
 inline constexpr size_t kPackRawBytesMax = size_t{8} << 20;
 
+inline constexpr Offset kOffsetMax{std::numeric_limits<int64_t>::max()};
+
 // The checksum that ends a pack, for a checksum over what stands around it. 0 where `pack` is too
 // short to be one.
 uint64_t PackChecksum(std::string_view pack);
+// How many bytes its columns say to have, uncompressed. 0 where `pack` is too short to be one.
+size_t PackRawBytes(std::string_view pack);
+// How many records its header says to have; nothing else of it is looked at. 0 likewise.
+size_t PackRecords(std::string_view pack);
 
 // Compresses the columns of packs; holds a zstd context (about 1 MiB once used).
 class PackCompressor {
@@ -127,9 +134,9 @@ class PackDecoder {
   PackDecoder& operator=(PackDecoder&&) noexcept;
   ~PackDecoder();
 
-  // Appends the records of `pack`, the first at `first` or later. kDataLoss: nothing was appended,
-  // and what is wrong.
-  absl::Status Add(std::string_view pack, Offset first);
+  // Appends the records of `pack`, the first at `first` or later, all before `end`. kDataLoss:
+  // nothing was appended, and what is wrong.
+  absl::Status Add(std::string_view pack, Offset first, Offset end = kOffsetMax);
   // All records since the last Clear.
   std::span<const Record> records() const { return records_; }
   void Clear();
@@ -145,7 +152,8 @@ class PackDecoder {
   // The values one after the other, of the lengths that were read.
   absl::StatusOr<std::string_view> ReadTransposed(std::string_view shared,
                                                   std::string_view transposed);
-  absl::Status ReadRecords(Columns& columns, uint32_t count, int64_t first_ms, Offset first);
+  absl::Status ReadRecords(Columns& columns, uint32_t count, int64_t first_ms, Offset first,
+                           Offset end);
   absl::StatusOr<std::span<const Header>> ReadHeaders(std::string_view* column);
 
   std::vector<Record> records_;

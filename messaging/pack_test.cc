@@ -253,5 +253,23 @@ TEST(PackTest, GoldenBytesOfVersion2) {
              decoder.records(), 7);
 }
 
+TEST(PackTest, RecordsBeyondTheOffsetsOfTheirPlaceAreDamage) {
+  std::string pack = Encode({{.key = "a"}, {.key = "b"}, {.key = "c", .skipped = 2}});
+  PackDecoder decoder;
+  EXPECT_TRUE(decoder.Add(pack, Offset(10), Offset(15)).ok()) << "at 10, 11 and 14";
+  absl::Status status = decoder.Add(pack, Offset(20), Offset(24));
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("beyond the offsets"));
+  EXPECT_EQ(decoder.records().size(), 3u) << "nothing of it was appended";
+}
+
+TEST(PackTest, APackSaysHowLargeItIsUncompressed) {
+  std::string pack = Encode({{.key = std::string(5'000, 'k')}});
+  EXPECT_LT(pack.size(), 1'000u);
+  EXPECT_GE(PackRawBytes(pack), 5'000u);
+  EXPECT_LT(PackRawBytes(pack), 5'100u);
+  EXPECT_EQ(PackRawBytes(pack.substr(0, 20)), 0u);
+}
+
 }  // namespace
 }  // namespace marquee::messaging

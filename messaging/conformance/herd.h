@@ -82,6 +82,8 @@ class Herd {
   const std::vector<TopicShard>& shards() const { return shards_; }
   Member* owner(const TopicShard& shard) { return owner_[shard]; }
   uint64_t generation(const TopicShard& shard) { return generation_[shard]; }
+  // Where the next batch of the shard begins.
+  Offset next(const TopicShard& shard) { return next_[shard]; }
 
  private:
   void Take(Member& member, const OwnershipEvent& event);

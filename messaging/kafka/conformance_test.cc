@@ -1,9 +1,12 @@
 // The conformance suite on Kafka: on one node, or on three with replication 3 and
-// min.insync.replicas 2 (MARQUEE_TEST_KAFKA_NODES).
+// min.insync.replicas 2 (MARQUEE_TEST_KAFKA_NODES); with MARQUEE_TEST_KAFKA_PACK=on every
+// publisher, also in other processes, publishes packs to event topics.
 #include "messaging/conformance/conformance.h"
 
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/status.h"
@@ -12,6 +15,14 @@
 
 namespace marquee::messaging {
 namespace {
+
+absl::StatusOr<std::unique_ptr<Broker>> OpenAsAsked(std::string_view url,
+                                                    const BrokerOptions& options, Clock& clock) {
+  BrokerOptions ours = options;
+  if (const char* pack = std::getenv("MARQUEE_TEST_KAFKA_PACK"); pack != nullptr)
+    ours.settings["kafka.pack"] = pack;
+  return OpenKafkaBroker(url, ours, clock);
+}
 
 class KafkaBackend final : public conformance::Backend {
  public:
@@ -38,7 +49,7 @@ class KafkaBackend final : public conformance::Backend {
     BrokerOptions ours = options;
     // What is written is compacted but for the newest segment, which must be closed first.
     ours.settings["kafka.segment_seconds"] = "1";
-    return OpenKafkaBroker(cluster_.url(), ours, clock);
+    return OpenAsAsked(cluster_.url(), ours, clock);
   }
 
   void RestartServer() override { cluster_.Restart(); }
@@ -77,10 +88,10 @@ class KafkaBackend final : public conformance::Backend {
 
 int main(int argc, char** argv) {
   using marquee::messaging::KafkaBackend;
-  using marquee::messaging::OpenKafkaBroker;
+  using marquee::messaging::OpenAsAsked;
   namespace conformance = marquee::messaging::conformance;
   conformance::Suite suite;
   suite.make_backend = [] { return std::make_unique<KafkaBackend>(); };
-  suite.open = OpenKafkaBroker;
+  suite.open = OpenAsAsked;
   return conformance::ConformanceMain(argc, argv, suite);
 }

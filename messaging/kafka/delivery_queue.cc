@@ -3,15 +3,27 @@
 #include <utility>
 
 #include "base/status.h"
+#include "messaging/kafka/pack_message.h"
 
 namespace marquee::messaging::kafka {
 namespace {
 
 constexpr size_t kMessagesMax = 8'192;
 
-std::string_view View(const void* bytes, size_t size) {
-  return bytes == nullptr ? std::string_view("")
-                          : std::string_view(static_cast<const char*>(bytes), size);
+std::string_view KeyOf(const rd_kafka_message_t& message) {
+  return message.key == nullptr
+             ? std::string_view("")
+             : std::string_view(static_cast<const char*>(message.key), message.key_len);
+}
+
+// Whether the message may come behind those of the portion.
+bool Fits(const Portion& portion, const rd_kafka_message_t& message, bool is_pack) {
+  if (portion.error != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
+  if (message.err != RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+  if (!is_pack) return portion.packs.empty();
+  return portion.records.empty() &&
+         (portion.packs.empty() ||
+          portion.pack_bytes + PackRawBytes(ValueOf(message)) <= kUnpackedBytesMax);
 }
 
 }  // namespace
@@ -33,42 +45,49 @@ void DeliveryQueue::Fill(Fetcher& fetcher) {
   taken_ = fetcher.Take(messages_);
   const rd_kafka_topic_t* topic = nullptr;
   int32_t partition = -1;
-  const TopicShard* shard = nullptr;
+  const Source* source = nullptr;
   Portion* portion = nullptr;
   for (size_t i = 0; i < taken_; ++i) {
     rd_kafka_message_t* message = messages_[i];
-    bool same_shard = message->rkt == topic && message->partition == partition;
-    if (!same_shard) {
+    if (message->rkt != topic || message->partition != partition) {
       topic = message->rkt;
       partition = message->partition;
-      shard = fetcher.ShardOf(*message);
+      source = fetcher.SourceOf(*message);
+      if (source != nullptr) portion = &PortionOf(*source);
     }
-    if (shard == nullptr) continue;
-    if (!same_shard || portion->error != RD_KAFKA_RESP_ERR_NO_ERROR) portion = &PortionOf(*shard);
-    Add(*portion, message);
+    if (source == nullptr) continue;
+    bool is_pack = message->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
+                   source->kind == TopicKind::kEvent && IsPack(*message);
+    if (!Fits(*portion, *message, is_pack)) portion = &NewPortion(*source);
+    Add(*portion, message, is_pack);
   }
 }
 
-Portion& DeliveryQueue::PortionOf(const TopicShard& shard) {
+Portion& DeliveryQueue::PortionOf(const Source& source) {
   for (size_t i = used_; i > 0; --i) {
-    Portion& portion = portions_[i - 1];
-    if (portion.shard != shard) continue;
-    if (portion.error == RD_KAFKA_RESP_ERR_NO_ERROR) return portion;
-    break;
+    if (portions_[i - 1].source.shard == source.shard) return portions_[i - 1];
   }
+  return NewPortion(source);
+}
+
+Portion& DeliveryQueue::NewPortion(const Source& source) {
   if (used_ == portions_.size()) portions_.emplace_back();
   Portion& portion = portions_[used_++];
-  portion.shard = shard;
+  portion.source = source;
   portion.records.clear();
+  portion.packs.clear();
+  portion.pack_bytes = 0;
+  portion.first.reset();
+  portion.messages = 0;
   portion.next.reset();
   portion.error = RD_KAFKA_RESP_ERR_NO_ERROR;
   portion.error_text.clear();
   return portion;
 }
 
-void DeliveryQueue::Add(Portion& portion, rd_kafka_message_t* message) {
+void DeliveryQueue::Add(Portion& portion, rd_kafka_message_t* message, bool is_pack) {
   if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-    portion.next = Offset(message->offset);
+    portion.next = KafkaOffset(message->offset);
     return;
   }
   if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -76,15 +95,41 @@ void DeliveryQueue::Add(Portion& portion, rd_kafka_message_t* message) {
     portion.error_text = rd_kafka_message_errstr(message);
     return;
   }
+  KafkaOffset offset(message->offset);
+  if (!portion.first) portion.first = offset;
+  portion.next = offset.next();
+  ++portion.messages;
+  if (is_pack) {
+    portion.packs.push_back(message);
+    portion.pack_bytes += PackRawBytes(ValueOf(*message));
+    return;
+  }
   Record& record = portion.records.emplace_back();
-  record.key = View(message->key, message->key_len);
-  if (message->payload != nullptr) record.value = View(message->payload, message->len);
+  record.key = KeyOf(*message);
+  if (message->payload != nullptr) record.value = ValueOf(*message);
   // librdkafka allocates, even to find that there is none.
   if (wants_headers_) record.headers = HeadersOf(message);
-  record.offset = Offset(message->offset);
+  record.offset = FromKafka(portion.source.kind, offset);
   rd_kafka_timestamp_type_t type;
   record.published = absl::FromUnixMillis(rd_kafka_message_timestamp(message, &type));
-  portion.next = record.offset.next();
+}
+
+Unpacked DeliveryQueue::Unpack(const Portion& portion) {
+  Unpacked all{
+      .records = portion.records, .messages = portion.messages, .next = portion.next, .damage = {}};
+  if (portion.packs.empty()) return all;
+  all.messages = 0;
+  decoder_.Clear();
+  for (const rd_kafka_message_t* message : portion.packs) {
+    all.damage = kafka::Unpack(*message, portion.source.shard, &decoder_);
+    if (!all.damage.ok()) {
+      all.next = KafkaOffset(message->offset);
+      break;
+    }
+    ++all.messages;
+  }
+  all.records = decoder_.records();
+  return all;
 }
 
 std::span<const Header> DeliveryQueue::HeadersOf(rd_kafka_message_t* message) {
@@ -99,14 +144,16 @@ std::span<const Header> DeliveryQueue::HeadersOf(rd_kafka_message_t* message) {
     const void* value = nullptr;
     size_t size = 0;
     if (rd_kafka_header_get_all(list, i, &name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR) break;
-    headers.push_back({name, View(value, size)});
+    headers.push_back(
+        {name,
+         {static_cast<const char*>(value == nullptr ? "" : value), value == nullptr ? 0 : size}});
   }
   return headers;
 }
 
 void DeliveryQueue::Drop(const TopicShard& shard) {
   for (size_t i = first_; i < used_; ++i) {
-    if (portions_[i].shard == shard) portions_[i].shard.topic.clear();
+    if (portions_[i].source.shard == shard) portions_[i].source.shard.topic.clear();
   }
 }
 

@@ -1,6 +1,7 @@
 // What a fetcher has handed over, as batches of one shard each, whose records borrow their bytes
-// from librdkafka's messages until those are freed.
+// from librdkafka's messages until those are freed, or from the buffers that packs are unpacked to.
 //
+// Memory: beside the messages kUnpackedBytesMax, or one pack.
 // Threads: one.
 #ifndef MARQUEE_MESSAGING_KAFKA_DELIVERY_QUEUE_H_
 #define MARQUEE_MESSAGING_KAFKA_DELIVERY_QUEUE_H_
@@ -9,20 +10,39 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "messaging/broker.h"
 #include "messaging/kafka/fetcher.h"
+#include "messaging/pack.h"
 
 namespace marquee::messaging::kafka {
 
-// Of one shard, in order: records, then where its reading stands, or what befell it.
+// About so many bytes of packs are unpacked at once.
+inline constexpr size_t kUnpackedBytesMax = size_t{256} << 10;
+
+// Of one shard, in order: messages, then where its reading stands, or what befell it. The messages
+// are records, or packs, which are unpacked when their turn comes.
 struct Portion {
-  TopicShard shard;
+  Source source;
   std::vector<Record> records;
-  std::optional<Offset> next;  // none: nothing that moves the position
+  std::vector<const rd_kafka_message_t*> packs;
+  size_t pack_bytes = 0;  // unpacked
+  std::optional<KafkaOffset> first;
+  int64_t messages = 0;
+  std::optional<KafkaOffset> next;  // none: nothing that moves the position
   rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
   std::string error_text;
+};
+
+// What a portion holds.
+struct Unpacked {
+  std::span<const Record> records;
+  int64_t messages = 0;  // from the portion's first on, all of whose records these are
+  std::optional<KafkaOffset> next;
+  absl::Status damage;  // not ok: what is at `next` cannot be unpacked
 };
 
 class DeliveryQueue {
@@ -37,14 +57,18 @@ class DeliveryQueue {
   void Fill(Fetcher& fetcher);
   bool empty() const { return first_ == used_; }
   // Valid until the next Fill. REQUIRES: not empty().
-  Portion& Pop() { return portions_[first_++]; }
+  const Portion& Pop() { return portions_[first_++]; }
+  // Valid until the next Unpack or Fill. REQUIRES: Pop returned it, and no Fill since.
+  Unpacked Unpack(const Portion& portion);
   void Drop(const TopicShard& shard);
   // Frees all.
   void Clear();
 
  private:
-  Portion& PortionOf(const TopicShard& shard);
-  void Add(Portion& portion, rd_kafka_message_t* message);
+  // The one that the next message of `source` goes to, if it fits.
+  Portion& PortionOf(const Source& source);
+  Portion& NewPortion(const Source& source);
+  void Add(Portion& portion, rd_kafka_message_t* message, bool is_pack);
   std::span<const Header> HeadersOf(rd_kafka_message_t* message);
 
   const bool wants_headers_;
@@ -54,6 +78,7 @@ class DeliveryQueue {
   size_t used_ = 0;
   size_t first_ = 0;  // that was not popped
   std::deque<std::vector<Header>> headers_;
+  PackDecoder decoder_;
 };
 
 }  // namespace marquee::messaging::kafka

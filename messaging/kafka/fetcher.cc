@@ -74,7 +74,9 @@ bool Fetcher::KnowsAnother(const std::string& topic, const TopicIdentity& identi
   return known != identities_.end() && known->second != identity;
 }
 
-absl::Status Fetcher::Start(const TopicShard& shard, const TopicIdentity& identity, Offset offset) {
+absl::Status Fetcher::Start(const Source& source, const TopicIdentity& identity,
+                            KafkaOffset offset) {
+  const TopicShard& shard = source.shard;
   identities_[shard.topic] = identity;
   TopicPtr& topic = topics_[shard.topic];
   if (topic == nullptr)
@@ -84,7 +86,7 @@ absl::Status Fetcher::Start(const TopicShard& shard, const TopicIdentity& identi
     return StatusOf(rd_kafka_last_error(),
                     fmt::format("read {}/{}", shard.topic, shard.shard.value()));
   }
-  started_[{topic.get(), PartitionOf(shard)}] = shard;
+  started_[{topic.get(), PartitionOf(shard)}] = source;
   return absl::OkStatus();
 }
 
@@ -97,7 +99,7 @@ void Fetcher::Stop(const TopicShard& shard) {
 
 void Fetcher::StopAll() {
   while (!started_.empty()) {
-    TopicShard shard = started_.begin()->second;
+    TopicShard shard = started_.begin()->second.shard;
     Stop(shard);
   }
   topics_.clear();
@@ -109,17 +111,17 @@ size_t Fetcher::Take(std::span<rd_kafka_message_t*> messages) {
   return count > 0 ? static_cast<size_t>(count) : 0;
 }
 
-const TopicShard* Fetcher::ShardOf(const rd_kafka_message_t& message) const {
+const Source* Fetcher::SourceOf(const rd_kafka_message_t& message) const {
   auto found = started_.find({message.rkt, message.partition});
   return found == started_.end() ? nullptr : &found->second;
 }
 
-std::optional<Offset> Fetcher::KnownEnd(const TopicShard& shard) const {
+std::optional<KafkaOffset> Fetcher::KnownEnd(const TopicShard& shard) const {
   int64_t low = RD_KAFKA_OFFSET_INVALID, high = RD_KAFKA_OFFSET_INVALID;
   rd_kafka_resp_err_t error = rd_kafka_get_watermark_offsets(client_->handle(), shard.topic.c_str(),
                                                              PartitionOf(shard), &low, &high);
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR || high < 0) return std::nullopt;
-  return Offset(high);
+  return KafkaOffset(high);
 }
 
 absl::StatusOr<std::unique_ptr<Fetcher>> FetcherPool::Take() {

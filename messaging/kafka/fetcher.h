@@ -21,12 +21,19 @@
 #include "messaging/kafka/bell.h"
 #include "messaging/kafka/client.h"
 #include "messaging/kafka/handle.h"
+#include "messaging/kafka/kafka_offset.h"
 #include "messaging/kafka/settings.h"
 
 namespace marquee::messaging::kafka {
 
 inline constexpr int kQueuedBytesMax = 3 << 20;
 inline constexpr int kQueuedRecordsMin = 24'000;
+
+// What is fetched.
+struct Source {
+  TopicShard shard;
+  TopicKind kind = TopicKind::kEvent;
+};
 
 class Fetcher {
  public:
@@ -39,7 +46,7 @@ class Fetcher {
   void WakeBy(Bell* bell);
 
   // `identity` is the topic's. REQUIRES: not started; not KnowsAnother.
-  absl::Status Start(const TopicShard& shard, const TopicIdentity& identity, Offset offset);
+  absl::Status Start(const Source& source, const TopicIdentity& identity, KafkaOffset offset);
   // Whether a topic of this name and another identity was read: librdkafka keeps its leaders'
   // epochs, and would wait for ever where those of the new one are lower.
   bool KnowsAnother(const std::string& topic, const TopicIdentity& identity) const;
@@ -50,12 +57,12 @@ class Fetcher {
   // Takes what was fetched, without waiting: records and what befell shards, to be freed with
   // rd_kafka_message_destroy.
   size_t Take(std::span<rd_kafka_message_t*> messages);
-  // The shard that a message is of, where it is started.
-  const TopicShard* ShardOf(const rd_kafka_message_t& message) const;
+  // What a message is of, where it is started.
+  const Source* SourceOf(const rd_kafka_message_t& message) const;
 
   // The shard's end as its last answer had it, which may be of a reading before; none where there
   // was none yet.
-  std::optional<Offset> KnownEnd(const TopicShard& shard) const;
+  std::optional<KafkaOffset> KnownEnd(const TopicShard& shard) const;
 
   Client& client() { return *client_; }
 
@@ -67,7 +74,7 @@ class Fetcher {
   QueuePtr queue_;
   std::map<std::string, TopicPtr> topics_;
   std::map<std::string, TopicIdentity> identities_;  // of all that was ever started
-  std::map<Key, TopicShard> started_;
+  std::map<Key, Source> started_;
   mutable Mutex mutex_;
   Bell* bell_ ABSL_GUARDED_BY(mutex_) = nullptr;
 };

@@ -15,17 +15,22 @@
 #include "messaging/kafka/handle.h"
 #include "messaging/kafka/kafka_broker.h"
 #include "messaging/kafka/test_cluster.h"
+#include "messaging/packed_log.h"
 
 namespace marquee::messaging::kafka {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 class ForeignTest : public testing::Test {
  protected:
   ForeignTest() : cluster_(TestCluster::NodesWanted()) { broker_ = Open(); }
 
-  std::unique_ptr<Broker> Open() { return OpenKafkaBroker(cluster_.url(), {}, clock_).value(); }
+  std::unique_ptr<Broker> Open(const char* pack = "off") {
+    BrokerOptions options{.settings = {{"kafka.pack", pack}}};
+    return OpenKafkaBroker(cluster_.url(), options, clock_).value();
+  }
 
   std::string Declare(uint32_t shards) {
     TopicSpec spec{.name = absl::StrCat("foreign-", Random::FromSystem().Next()), .shards = shards};
@@ -33,29 +38,43 @@ class ForeignTest : public testing::Test {
     EXPECT_TRUE(status.ok()) << status;
     return spec.name;
   }
-  void Put(const std::string& topic, int first, int last) {
-    auto publisher = broker_->OpenPublisher(topic).value();
-    for (int i = first; i <= last; ++i) {
-      std::string value = absl::StrCat(i);
-      NewRecord record{.key = "k", .value = value, .headers = {}, .shard = Shard(0)};
-      ASSERT_TRUE(publisher->Publish({&record, 1}).ok());
+  void Put(const std::string& topic, int first, int last) { Put(*broker_, topic, first, last); }
+  void Put(Broker& broker, const std::string& topic, int first, int last) {
+    auto publisher = broker.OpenPublisher(topic).value();
+    std::vector<std::string> values;
+    values.reserve(static_cast<size_t>(last) + 1 - static_cast<size_t>(first));
+    for (int i = first; i <= last; ++i) values.push_back(absl::StrCat(i));
+    std::vector<NewRecord> records;
+    records.reserve(values.size());
+    for (const std::string& value : values) {
+      records.push_back({.key = "k", .value = value, .headers = {}, .shard = Shard(0)});
     }
+    ASSERT_TRUE(publisher->Publish(records).ok());
     absl::Status flushed = publisher->Flush().status();
     ASSERT_TRUE(flushed.ok()) << flushed;
   }
-  // The values of shard 0 from its start to its end as it is now.
+  // The values of shard 0 from its start to its end as it is now, and where they are.
   std::vector<std::string> Read(const std::string& topic) {
+    return Read(*broker_, topic, StartPosition::AtEarliest());
+  }
+  std::vector<std::string> Read(Broker& broker, const std::string& topic,
+                                const StartPosition& start,
+                                std::vector<Offset>* offsets = nullptr) {
     TopicShard shard{topic, Shard(0)};
-    auto reader = broker_->OpenReader({}).value();
-    EXPECT_TRUE(reader->Start(shard, StartPosition::AtEarliest()).ok());
-    Offset end = broker_->DescribeShard(shard).value().end;
+    auto reader = broker.OpenReader({}).value();
+    absl::Status started = reader->Start(shard, start);
+    EXPECT_TRUE(started.ok()) << started;
+    Offset end = broker.DescribeShard(shard).value().end;
     std::vector<std::string> values;
     absl::Duration give_up = clock_.Uptime() + absl::Seconds(30);
     while (reader->Next(shard).value() < end && clock_.Uptime() < give_up) {
       absl::StatusOr<Delivery> delivery = reader->Poll(absl::Milliseconds(100));
       if (!delivery.ok()) return {std::string(delivery.status().message())};
       if (!delivery->batch) continue;
-      for (const Record& record : delivery->batch->records) values.emplace_back(*record.value);
+      for (const Record& record : delivery->batch->records) {
+        values.emplace_back(*record.value);
+        if (offsets != nullptr) offsets->push_back(record.offset);
+      }
     }
     EXPECT_GE(reader->Next(shard).value(), end) << "read to the end";
     return values;
@@ -87,6 +106,29 @@ class ForeignTest : public testing::Test {
   TestCluster cluster_;
   std::unique_ptr<Broker> broker_;
 };
+
+TEST_F(ForeignTest, PacksMayBeSwitchedOnAndOffWhileATopicLives) {
+  std::string topic = Declare(1);
+  auto packing = Open("on");
+  std::vector<std::string> published;
+  for (int i = 0; i < 60; i += 10) {
+    Put(i % 20 == 0 ? *broker_ : *packing, topic, i, i + 9);
+    for (int j = i; j < i + 10; ++j) published.push_back(absl::StrCat(j));
+  }
+  std::vector<Offset> offsets;
+  EXPECT_EQ(Read(*broker_, topic, StartPosition::AtEarliest(), &offsets), published);
+  EXPECT_EQ(offsets[9], FirstOffsetOf(9)) << "one by one";
+  EXPECT_EQ(offsets[19], Offset(FirstOffsetOf(10).value() + 9)) << "in one pack";
+  EXPECT_EQ(broker_->DescribeShard({topic, Shard(0)}).value().end, FirstOffsetOf(33));
+  TopicIdentity identity = broker_->DescribeTopic(topic).value().identity;
+  for (size_t from : {5, 10, 15, 19, 20, 39, 59}) {
+    std::vector<std::string> rest(published.begin() + static_cast<ptrdiff_t>(from),
+                                  published.end());
+    StartPosition start = StartPosition::At({identity, offsets[from]});
+    EXPECT_EQ(Read(*broker_, topic, start), rest) << "from " << from;
+    EXPECT_EQ(Read(*packing, topic, start), rest) << "from " << from;
+  }
+}
 
 // A producer of somebody else's, with transactions.
 class Transactor {
@@ -181,12 +223,14 @@ TEST_F(ForeignTest, RecordsThatWereCutAreAGapThatIsNamed) {
   TopicShard shard{topic, Shard(0)};
   TopicIdentity identity = broker_->DescribeTopic(topic).value().identity;
   auto reader = broker_->OpenReader({}).value();
-  ASSERT_TRUE(reader->Start(shard, StartPosition::At({identity, Offset(2)})).ok());
+  ASSERT_TRUE(reader->Start(shard, StartPosition::At({identity, FirstOffsetOf(2)})).ok());
   Administrator(Servers()).CutBelow(topic, 5);
   absl::Status status = ErrorOf(*reader);
   EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("offsets 2 to 4 were dropped"));
-  status = reader->Start(shard, StartPosition::At({identity, Offset(2)}));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("offsets 131072 to 327679 were dropped"),
+                    HasSubstr("begins at 327680 (Kafka's 5)")));
+  status = reader->Start(shard, StartPosition::At({identity, FirstOffsetOf(2)}));
   EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange) << status;
   EXPECT_EQ(Read(topic), (std::vector<std::string>{"6", "7", "8", "9", "10"}));
 }
@@ -218,7 +262,7 @@ TEST_F(ForeignTest, ATopicThatIsMadeAgainAndFilledBeyondIsToldToItsReader) {
   Put(topic, 1, 10);
   auto reader = broker_->OpenReader({}).value();
   ASSERT_TRUE(reader->Start({topic, Shard(0)}, StartPosition::AtEarliest()).ok());
-  while (reader->Next({topic, Shard(0)}).value() < Offset(10))
+  while (reader->Next({topic, Shard(0)}).value() < FirstOffsetOf(10))
     ASSERT_TRUE(reader->Poll(absl::Milliseconds(50)).ok());
   auto elsewhere = Open();
   ASSERT_TRUE(elsewhere->DeleteTopic(topic).ok());

@@ -297,7 +297,7 @@ void GroupMembership::ReadCommitted(const std::vector<TopicShard>& shards) {
     CommitNote note = ParseCommitText({static_cast<const char*>(at.metadata), at.metadata_size});
     uint64_t& last = last_generation_[shard];
     last = std::max(last, note.generation);
-    if (note.reported) held_[shard].reported = Offset(at.offset);
+    if (note.reported) held_[shard].reported = KafkaOffset(at.offset);
   }
 }
 
@@ -307,11 +307,11 @@ PartitionsPtr GroupMembership::Commits(bool all) const {
   for (const auto& [shard, holding] : held_) {
     auto report = reports_.find(shard);
     if (report == reports_.end() && !all) continue;
-    std::optional<Offset> reported = holding.reported;
+    std::optional<KafkaOffset> reported = holding.reported;
     if (report != reports_.end()) reported = report->second;
     rd_kafka_topic_partition_t* at = rd_kafka_topic_partition_list_add(
         list.get(), shard.topic.c_str(), static_cast<int32_t>(shard.shard.value()));
-    at->offset = reported.value_or(Offset(0)).value();
+    at->offset = reported.value_or(KafkaOffset(0)).value();
     std::string text = CommitText(holding.generation, reported.has_value());
     at->metadata = std::malloc(text.size());
     std::memcpy(at->metadata, text.data(), text.size());
@@ -382,6 +382,6 @@ void GroupMembership::Release(const TopicShard& shard) {
   bell_->Ring();
 }
 
-void GroupMembership::Report(const TopicShard& shard, Offset next) { reports_[shard] = next; }
+void GroupMembership::Report(const TopicShard& shard, KafkaOffset next) { reports_[shard] = next; }
 
 }  // namespace marquee::messaging::kafka

@@ -26,6 +26,7 @@
 #include "messaging/kafka/bell.h"
 #include "messaging/kafka/client.h"
 #include "messaging/kafka/handle.h"
+#include "messaging/kafka/kafka_offset.h"
 #include "messaging/kafka/settings.h"
 
 namespace marquee::messaging::kafka {
@@ -67,7 +68,7 @@ class GroupMembership {
   // Whether the last Refresh is too long ago for the group to still count on this member.
   bool IsExpired() const;
   void Release(const TopicShard& shard);
-  void Report(const TopicShard& shard, Offset next);
+  void Report(const TopicShard& shard, KafkaOffset next);
 
  private:
   struct Holding {
@@ -75,7 +76,7 @@ class GroupMembership {
     bool revoked = false;   // asked for elsewhere, not released yet
     bool released = false;  // given back; Kafka still has it with this member
     absl::Duration released_at;
-    std::optional<Offset> reported;  // what was reported for it, by anybody
+    std::optional<KafkaOffset> reported;  // what was reported for it, by anybody
   };
 
   GroupMembership(const KafkaSettings& settings, MembershipOptions options, Clock& clock,
@@ -115,7 +116,7 @@ class GroupMembership {
   EventPtr revocation_;                             // not answered yet
   absl::Duration revoked_at_;
   absl::Duration refreshed_at_;
-  std::map<TopicShard, Offset> reports_;  // not committed yet
+  std::map<TopicShard, KafkaOffset> reports_;  // not committed yet
   absl::Duration reported_at_ = -absl::InfiniteDuration();
 };
 

@@ -85,7 +85,7 @@ absl::StatusOr<std::map<std::string, Described>> DescribeMembers(
 }
 
 struct Committed {
-  Offset offset;
+  KafkaOffset offset;
   CommitNote note;
 };
 using CommittedByShard = std::map<TopicShard, Committed>;
@@ -103,7 +103,7 @@ absl::StatusOr<CommittedByShard> CommittedOf(rd_kafka_event_t* event) {
       TopicShard shard{at.topic, Shard(static_cast<uint32_t>(at.partition))};
       std::string_view text;
       if (at.metadata != nullptr) text = {static_cast<const char*>(at.metadata), at.metadata_size};
-      committed[shard] = {Offset(at.offset), ParseCommitText(text)};
+      committed[shard] = {KafkaOffset(at.offset), ParseCommitText(text)};
     }
   }
   return committed;
@@ -131,23 +131,29 @@ absl::StatusOr<std::vector<CommittedByShard>> AskCommitted(Admin& admin,
   return all;
 }
 
+struct Seen {
+  GroupShard shown;  // but for what follows from `reported`
+  std::optional<KafkaOffset> reported;
+};
+
 // Puts what one Kafka group says into the group of the seam that it is of.
 void Merge(const Described& described, const CommittedByShard& committed, GroupInfo* info,
-           std::map<TopicShard, GroupShard>* shards) {
+           std::map<TopicShard, Seen>* shards) {
   for (const std::string& member : described.members) {
     if (std::find(info->members.begin(), info->members.end(), member) == info->members.end())
       info->members.push_back(member);
   }
   for (const auto& [shard, owner] : described.owners) {
-    GroupShard& at = (*shards)[shard];
+    GroupShard& at = (*shards)[shard].shown;
     at.shard = shard;
     at.owner = owner;
   }
   for (const auto& [shard, commit] : committed) {
-    GroupShard& at = (*shards)[shard];
+    Seen& seen = (*shards)[shard];
+    GroupShard& at = seen.shown;
     at.shard = shard;
     at.generation = commit.note.generation;
-    if (commit.note.reported) at.reported = commit.offset;
+    if (commit.note.reported) seen.reported = commit.offset;
     // A topic that follows the lead is with the lead's owner.
     if (!at.owner.empty() || commit.note.generation == 0) continue;
     for (const auto& [lead, owner] : described.owners) {
@@ -156,8 +162,10 @@ void Merge(const Described& described, const CommittedByShard& committed, GroupI
   }
 }
 
-absl::Status AddLag(Topics& topics, std::map<TopicShard, GroupShard>* shards) {
+// The lag as Kafka's tools count it, in messages.
+absl::Status AddLag(Topics& topics, std::map<TopicShard, Seen>* shards) {
   std::vector<TopicShard> present;
+  std::map<std::string, TopicKind> kinds;
   for (auto at = shards->begin(); at != shards->end();) {
     absl::StatusOr<TopicInfo> info = topics.DescribeRecent(at->first.topic, absl::Seconds(1));
     if (absl::IsNotFound(info.status()) ||
@@ -167,13 +175,16 @@ absl::Status AddLag(Topics& topics, std::map<TopicShard, GroupShard>* shards) {
     }
     MARQUEE_RETURN_IF_ERROR(info.status());
     present.push_back(at->first);
+    kinds[at->first.topic] = info->spec.kind;
     ++at;
   }
   MARQUEE_ASSIGN_OR_RETURN(auto extents, topics.ExtentsOf(present));
-  for (auto& [shard, described] : *shards) {
-    const Extent& extent = extents[shard];
-    Offset from = std::max(extent.begin, described.reported.value_or(extent.begin));
-    described.lag = std::max<int64_t>(0, extent.end.value() - from.value());
+  for (auto& [shard, seen] : *shards) {
+    TopicKind kind = kinds[shard.topic];
+    KafkaOffset begin = ToKafka(kind, extents[shard].begin);
+    KafkaOffset from = std::max(begin, seen.reported.value_or(begin));
+    seen.shown.lag = std::max<int64_t>(0, ToKafka(kind, extents[shard].end).value() - from.value());
+    if (seen.reported) seen.shown.reported = FromKafka(kind, *seen.reported);
   }
   return absl::OkStatus();
 }
@@ -199,7 +210,7 @@ std::string GroupOf(std::string_view kafka_group) {
 }
 
 void CommitForGroup(Admin& admin, const std::string& group,
-                    const std::map<TopicShard, Offset>& positions, bool wait) {
+                    const std::map<TopicShard, KafkaOffset>& positions, bool wait) {
   PartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(positions.size())));
   for (const auto& [shard, offset] : positions) {
     rd_kafka_topic_partition_list_add(list.get(), shard.topic.c_str(),
@@ -222,7 +233,7 @@ void CommitForGroup(Admin& admin, const std::string& group,
 absl::StatusOr<std::vector<GroupInfo>> ListGroups(Admin& admin, Topics& topics) {
   MARQUEE_ASSIGN_OR_RETURN(std::vector<std::string> names, KafkaGroups(admin));
   std::map<std::string, GroupInfo> infos;
-  std::map<std::string, std::map<TopicShard, GroupShard>> shards;
+  std::map<std::string, std::map<TopicShard, Seen>> shards;
   for (size_t first = 0; first < names.size(); first += kAskedAtOnce) {
     std::vector<std::string> some(
         names.begin() + static_cast<ptrdiff_t>(first),
@@ -239,7 +250,7 @@ absl::StatusOr<std::vector<GroupInfo>> ListGroups(Admin& admin, Topics& topics) 
   std::vector<GroupInfo> all;
   for (auto& [group, info] : infos) {
     MARQUEE_RETURN_IF_ERROR(AddLag(topics, &shards[group]));
-    for (auto& [shard, described] : shards[group]) info.shards.push_back(std::move(described));
+    for (auto& [shard, seen] : shards[group]) info.shards.push_back(std::move(seen.shown));
     all.push_back(std::move(info));
   }
   return all;

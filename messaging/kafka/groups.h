@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "messaging/broker.h"
 #include "messaging/kafka/admin.h"
+#include "messaging/kafka/kafka_offset.h"
 #include "messaging/kafka/topics.h"
 
 namespace marquee::messaging::kafka {
@@ -24,7 +25,7 @@ std::string GroupOf(std::string_view kafka_group);
 
 // Commits for a group that nobody has joined. For monitoring alone: errors are ignored.
 void CommitForGroup(Admin& admin, const std::string& group,
-                    const std::map<TopicShard, Offset>& positions, bool wait);
+                    const std::map<TopicShard, KafkaOffset>& positions, bool wait);
 
 absl::StatusOr<std::vector<GroupInfo>> ListGroups(Admin& admin, Topics& topics);
 

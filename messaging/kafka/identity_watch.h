@@ -18,6 +18,7 @@ namespace marquee::messaging::kafka {
 struct Watched {
   TopicIdentity identity;
   uint32_t shards = 0;
+  TopicKind kind = TopicKind::kEvent;
 };
 
 class IdentityWatch {

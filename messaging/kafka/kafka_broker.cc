@@ -8,6 +8,7 @@
 #include "messaging/kafka/subscription.h"
 #include "messaging/kafka/url.h"
 #include "messaging/kafka/world.h"
+#include "messaging/packing_publisher.h"
 
 namespace marquee::messaging {
 namespace kafka {
@@ -27,6 +28,21 @@ class SameTopic final : public TopicCheck {
  private:
   Topics& topics_;
   const TopicInfo info_;
+};
+
+// Where packs become messages.
+class ProducedPacks final : public PackSink {
+ public:
+  explicit ProducedPacks(std::unique_ptr<KafkaPublisher> publisher)
+      : publisher_(std::move(publisher)) {}
+  absl::Status Send(Shard shard, absl::Time newest, std::string_view pack) override {
+    return publisher_->PublishPack(shard, newest, pack);
+  }
+  absl::StatusOr<FlushedThrough> Flush() override { return publisher_->Flush(); }
+  void Interrupt() override { publisher_->Interrupt(); }
+
+ private:
+  const std::unique_ptr<KafkaPublisher> publisher_;
 };
 
 class KafkaBroker final : public Broker {
@@ -56,12 +72,16 @@ class KafkaBroker final : public Broker {
 
   absl::StatusOr<std::unique_ptr<Publisher>> OpenPublisher(std::string_view topic) override {
     MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, world_->topics.Describe(topic));
-    PublisherOptions options{.topic = info.spec, .deadline = deadline_};
+    bool packs = world_->settings.pack && info.spec.kind == TopicKind::kEvent;
+    PublisherOptions options{.topic = info.spec, .deadline = deadline_, .packs = packs};
     auto publisher = std::make_unique<KafkaPublisher>(
-        world_->settings, std::move(options),
-        std::make_unique<SameTopic>(world_->topics, std::move(info)), world_->clock);
+        world_->settings, std::move(options), std::make_unique<SameTopic>(world_->topics, info),
+        world_->clock);
     MARQUEE_RETURN_IF_ERROR(publisher->Open());
-    return std::unique_ptr<Publisher>(std::move(publisher));
+    if (!packs) return std::unique_ptr<Publisher>(std::move(publisher));
+    PackLimits limits{.pack_bytes = static_cast<size_t>(world_->settings.pack_bytes)};
+    return std::unique_ptr<Publisher>(std::make_unique<PackingPublisher>(
+        info.spec, limits, std::make_unique<ProducedPacks>(std::move(publisher)), world_->clock));
   }
   absl::StatusOr<std::unique_ptr<Subscription>> OpenReader(SubscriptionOptions options) override {
     return std::unique_ptr<Subscription>(

@@ -8,6 +8,8 @@
 #include "base/status.h"
 #include "messaging/checks.h"
 #include "messaging/kafka/errors.h"
+#include "messaging/kafka/kafka_offset.h"
+#include "messaging/kafka/pack_message.h"
 
 namespace marquee::messaging::kafka {
 namespace {
@@ -20,6 +22,8 @@ constexpr absl::Duration kVerifyWhileWaiting = absl::Seconds(1);
 constexpr absl::Duration kInFlightGrace = absl::Milliseconds(500);
 // A clock that is this near is the one that librdkafka looks at, too.
 constexpr absl::Duration kSameTime = absl::Seconds(1);
+// A broker forgets a producer that is silent for a day (producer.id.expiration.ms), or for less.
+constexpr absl::Duration kAcquaintedFor = absl::Minutes(10);
 constexpr int kQueueMessagesMax = 200'000;
 constexpr int kBatchMessagesMax = 10'000;
 // How long librdkafka is waited for before anything else is looked at.
@@ -30,7 +34,7 @@ constexpr int kRoomWaitMs = 1;  // nothing wakes the waiting thread when there i
 constexpr char kEmpty[] = "";
 const char* DataOf(std::string_view text) { return text.data() == nullptr ? kEmpty : text.data(); }
 
-ConfigLines ConfigFor(const KafkaSettings& settings) {
+ConfigLines ConfigFor(const KafkaSettings& settings, bool packs) {
   ConfigLines config = CommonConfig(settings, "marquee-publisher");
   config["enable.idempotence"] = "true";
   config["enable.gapless.guarantee"] = "true";
@@ -38,14 +42,17 @@ ConfigLines ConfigFor(const KafkaSettings& settings) {
   config["max.in.flight"] = "5";
   // The deadline is ours: a record that librdkafka gave up alone would be a gap.
   config["message.timeout.ms"] = "0";
-  config["compression.codec"] = settings.compression;
+  config["compression.codec"] = packs ? "none" : settings.compression;
   // A report for each record would cost as much as the record: what was stored is told by
   // Acknowledged.
   config["delivery.report.only.error"] = "true";
-  config["linger.ms"] = fmt::format("{}", settings.linger_ms);
+  // Packs have lingered.
+  config["linger.ms"] = packs ? "0" : fmt::format("{}", settings.linger_ms);
   config["batch.num.messages"] = fmt::format("{}", kBatchMessagesMax);
   config["queue.buffering.max.kbytes"] = fmt::format("{}", settings.queue_bytes / 1024);
-  config["queue.buffering.max.messages"] = fmt::format("{}", kQueueMessagesMax);
+  // Of packs as large as before they were compressed.
+  config["queue.buffering.max.messages"] =
+      fmt::format("{}", packs ? settings.queue_bytes / settings.pack_bytes : kQueueMessagesMax);
   return config;
 }
 
@@ -75,6 +82,7 @@ KafkaPublisher::KafkaPublisher(const KafkaSettings& settings, PublisherOptions o
       clock_(clock),
       verified_at_(clock.Uptime()),
       told_(options_.topic.shards),
+      acquainted_(options_.topic.shards),
       sorted_(options_.topic.shards) {}
 
 KafkaPublisher::~KafkaPublisher() {
@@ -91,8 +99,8 @@ absl::Status KafkaPublisher::Open() {
   };
   callbacks.opaque = this;
   callbacks.reset_connections = true;
-  MARQUEE_ASSIGN_OR_RETURN(client_,
-                           Client::Open(RD_KAFKA_PRODUCER, ConfigFor(settings_), callbacks));
+  MARQUEE_ASSIGN_OR_RETURN(
+      client_, Client::Open(RD_KAFKA_PRODUCER, ConfigFor(settings_, options_.packs), callbacks));
   topic_.reset(rd_kafka_topic_new(client_->handle(), options_.topic.name.c_str(), nullptr));
   MARQUEE_CHECK(topic_ != nullptr);
   return absl::OkStatus();
@@ -149,17 +157,34 @@ absl::Status KafkaPublisher::GiveUp(absl::Status status) {
     told.through = 0;
     told.without_offset = false;
   }
+  acquainted_.assign(acquainted_.size(), {});
   return status;
 }
 
-absl::Status KafkaPublisher::Publish(std::span<const NewRecord> records) {
+absl::Status KafkaPublisher::Prepare() {
   if (absl::Status failure = Failure(); !failure.ok()) return GiveUp(failure);
+  if (absl::Status verified = Verify(kVerifiedFor); !verified.ok()) return GiveUp(verified);
+  return client_ == nullptr ? Open() : absl::OkStatus();
+}
+
+absl::Status KafkaPublisher::PublishPack(Shard shard, absl::Time newest, std::string_view pack) {
+  MARQUEE_RETURN_IF_ERROR(Prepare());
+  NewRecord record{.key = "", .value = pack, .headers = {&kPackHeader, 1}};
+  absl::Status status = ProduceAlone(std::nullopt, record, shard, newest);
+  return status.ok() ? status : GiveUp(status);
+}
+
+absl::Status KafkaPublisher::Publish(std::span<const NewRecord> records) {
   for (const NewRecord& record : records)
     MARQUEE_RETURN_IF_ERROR(CheckRecord(options_.topic, record));
-  if (absl::Status verified = Verify(kVerifiedFor); !verified.ok()) return GiveUp(verified);
-  if (client_ == nullptr) MARQUEE_RETURN_IF_ERROR(Open());
+  MARQUEE_RETURN_IF_ERROR(Prepare());
   absl::Status status = Sort(records);
-  for (uint32_t i = 0; i < sorted_.size() && status.ok(); ++i) status = ProduceSorted(Shard(i));
+  // All the shards' first ones at once, so that they are waited for together.
+  for (uint32_t i = 0; i < sorted_.size() && status.ok(); ++i) {
+    if (!acquainted_[i].first_sent) status = ProduceSorted(Shard(i), 1);
+  }
+  for (uint32_t i = 0; i < sorted_.size() && status.ok(); ++i)
+    status = ProduceSorted(Shard(i), sorted_[i].size());
   for (auto& messages : sorted_) messages.clear();
   return status.ok() ? status : GiveUp(status);
 }
@@ -173,8 +198,8 @@ absl::Status KafkaPublisher::Sort(std::span<const NewRecord> records) {
   for (const NewRecord& record : records) {
     Shard shard = record.shard ? *record.shard : ShardOfKey(record.key, options_.topic.shards);
     if (other_time || !record.headers.empty()) {
-      MARQUEE_RETURN_IF_ERROR(ProduceSorted(shard));
-      MARQUEE_RETURN_IF_ERROR(ProduceAlone(record, shard, now));
+      MARQUEE_RETURN_IF_ERROR(ProduceSorted(shard, sorted_[shard.value()].size()));
+      MARQUEE_RETURN_IF_ERROR(ProduceAlone(record.key, record, shard, now));
       continue;
     }
     rd_kafka_message_t& message = sorted_[shard.value()].emplace_back();
@@ -187,24 +212,40 @@ absl::Status KafkaPublisher::Sort(std::span<const NewRecord> records) {
   return absl::OkStatus();
 }
 
-absl::Status KafkaPublisher::ProduceSorted(Shard shard) {
+absl::StatusOr<size_t> KafkaPublisher::AwaitFirst(Shard shard, size_t wanted) {
+  Acquaintance& acquainted = acquainted_[shard.value()];
+  if (acquainted.first_stored || wanted == 0) return wanted;
+  if (!std::exchange(acquainted.first_sent, true)) return 1;
+  MARQUEE_RETURN_IF_ERROR(AwaitDelivery());
+  return wanted;
+}
+
+absl::Status KafkaPublisher::ProduceSorted(Shard shard, size_t most) {
   std::vector<rd_kafka_message_t>& messages = sorted_[shard.value()];
-  auto first = messages.begin();
-  while (first != messages.end()) {
-    auto left = static_cast<int>(messages.end() - first);
-    (void)rd_kafka_produce_batch(topic_.get(), static_cast<int32_t>(shard.value()),
-                                 RD_KAFKA_MSG_F_COPY, &*first, left);
-    // Behind one that finds the queue full none is taken.
-    first = std::find_if(first, messages.end(), [](const rd_kafka_message_t& message) {
-      return message.err != RD_KAFKA_RESP_ERR_NO_ERROR;
-    });
-    if (first != messages.end()) MARQUEE_RETURN_IF_ERROR(AfterRefusal(first->err, nullptr));
+  most = std::min(most, messages.size());
+  size_t taken = 0;
+  while (taken < most) {
+    MARQUEE_ASSIGN_OR_RETURN(size_t count, AwaitFirst(shard, most - taken));
+    auto first = messages.begin() + static_cast<ptrdiff_t>(taken);
+    auto last = first + static_cast<ptrdiff_t>(count);
+    while (first != last) {
+      (void)rd_kafka_produce_batch(topic_.get(), static_cast<int32_t>(shard.value()),
+                                   RD_KAFKA_MSG_F_COPY, &*first, static_cast<int>(last - first));
+      // Behind one that finds the queue full none is taken.
+      first = std::find_if(first, last, [](const rd_kafka_message_t& message) {
+        return message.err != RD_KAFKA_RESP_ERR_NO_ERROR;
+      });
+      if (first != last) MARQUEE_RETURN_IF_ERROR(AfterRefusal(first->err, nullptr));
+    }
+    taken += count;
   }
-  messages.clear();
+  messages.erase(messages.begin(), messages.begin() + static_cast<ptrdiff_t>(most));
   return absl::OkStatus();
 }
 
-absl::Status KafkaPublisher::ProduceAlone(const NewRecord& record, Shard shard, absl::Time now) {
+absl::Status KafkaPublisher::ProduceAlone(std::optional<std::string_view> key,
+                                          const NewRecord& record, Shard shard, absl::Time time) {
+  MARQUEE_RETURN_IF_ERROR(AwaitFirst(shard, 1).status());
   rd_kafka_headers_t* headers = HeadersOf(record.headers);
   rd_kafka_vu_t parts[7];
   parts[0].vtype = RD_KAFKA_VTYPE_RKT;
@@ -214,13 +255,13 @@ absl::Status KafkaPublisher::ProduceAlone(const NewRecord& record, Shard shard, 
   parts[2].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
   parts[2].u.i = RD_KAFKA_MSG_F_COPY;
   parts[3].vtype = RD_KAFKA_VTYPE_KEY;
-  parts[3].u.mem.ptr = const_cast<char*>(DataOf(record.key));
-  parts[3].u.mem.size = record.key.size();
+  parts[3].u.mem.ptr = key ? const_cast<char*>(DataOf(*key)) : nullptr;
+  parts[3].u.mem.size = key ? key->size() : 0;
   parts[4].vtype = RD_KAFKA_VTYPE_VALUE;
   parts[4].u.mem.ptr = record.value ? const_cast<char*>(DataOf(*record.value)) : nullptr;
   parts[4].u.mem.size = record.value ? record.value->size() : 0;
   parts[5].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
-  parts[5].u.i64 = absl::ToUnixMillis(now);
+  parts[5].u.i64 = absl::ToUnixMillis(time);
   parts[6].vtype = RD_KAFKA_VTYPE_HEADERS;
   parts[6].u.headers = headers;
   const size_t count = headers == nullptr ? 6 : 7;
@@ -247,6 +288,7 @@ absl::Status KafkaPublisher::AwaitRoom() {
   int before = rd_kafka_outq_len(handle);
   while (rd_kafka_outq_len(handle) >= before) {
     client_->Serve(kRoomWaitMs);
+    if (interrupted_) return absl::CancelledError("the publisher is to be destroyed");
     MARQUEE_RETURN_IF_ERROR(Failure());
     if (clock_.Uptime() >= give_up) {
       return absl::DeadlineExceededError(fmt::format(
@@ -264,8 +306,9 @@ absl::Status KafkaPublisher::AwaitDelivery() {
   absl::Duration give_up = clock_.Uptime() + options_.deadline;
   while (true) {
     rd_kafka_resp_err_t flushed = rd_kafka_flush(handle, kFlushWaitMs);
+    if (interrupted_) return absl::CancelledError("the publisher is to be destroyed");
     MARQUEE_RETURN_IF_ERROR(Failure());
-    if (flushed == RD_KAFKA_RESP_ERR_NO_ERROR) return absl::OkStatus();
+    if (flushed == RD_KAFKA_RESP_ERR_NO_ERROR) break;
     if (clock_.Uptime() >= give_up) {
       return absl::DeadlineExceededError(fmt::format(
           "topic {}: waited {} for Kafka to acknowledge {} records{}; see whether the brokers run "
@@ -277,15 +320,22 @@ absl::Status KafkaPublisher::AwaitDelivery() {
     absl::Status verified = Verify(kVerifyWhileWaiting);
     if (!verified.ok() && !absl::IsDeadlineExceeded(verified)) return verified;
   }
+  for (Acquaintance& acquainted : acquainted_) acquainted.first_stored = acquainted.first_sent;
+  return absl::OkStatus();
 }
 
 absl::Status KafkaPublisher::LearnOffsets() {
+  absl::Duration now = clock_.Uptime();
   for (uint32_t i = 0; i < told_.size(); ++i) {
     int64_t next = told_[i].through.exchange(0);
     bool ask = told_[i].without_offset.exchange(false);
-    if (next == 0 && !ask) continue;
+    if (next == 0 && !ask) {
+      if (now - acquainted_[i].stored_at > kAcquaintedFor) acquainted_[i] = {};
+      continue;
+    }
+    acquainted_[i].stored_at = now;
     Offset& through = through_[Shard(i)];
-    through = std::max(through, Offset(next));
+    through = std::max(through, FromKafka(options_.topic.kind, KafkaOffset(next)));
     if (!ask) continue;
     MARQUEE_ASSIGN_OR_RETURN(Offset end, check_->EndOf(Shard(i)));
     through = std::max(through, end);

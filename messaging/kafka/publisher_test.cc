@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "librdkafka/rdkafka_mock.h"
 #include "messaging/kafka/fetcher.h"
+#include "messaging/kafka/mock_cluster.h"
 
 namespace marquee::messaging::kafka {
 namespace {
@@ -31,17 +31,9 @@ class FakeCheck final : public TopicCheck {
 class PublisherTest : public testing::Test {
  protected:
   PublisherTest() {
-    client_ = Client::Open(RD_KAFKA_PRODUCER, {{"bootstrap.servers", "unused:1"}}, {}).value();
-    mock_ = rd_kafka_mock_cluster_new(client_->handle(), 1);
-    EXPECT_EQ(rd_kafka_mock_topic_create(mock_, kTopic, 2, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
-    settings_.servers = rd_kafka_mock_cluster_bootstraps(mock_);
+    settings_.servers = mock_.servers();
     Open(absl::Seconds(20));
   }
-  ~PublisherTest() override {
-    publisher_.reset();
-    rd_kafka_mock_cluster_destroy(mock_);
-  }
-
   void Open(absl::Duration deadline) {
     PublisherOptions options{.topic = {.name = kTopic, .shards = 2}, .deadline = deadline};
     publisher_ = std::make_unique<KafkaPublisher>(settings_, std::move(options),
@@ -53,12 +45,22 @@ class PublisherTest : public testing::Test {
   }
   void Fail(rd_kafka_resp_err_t error, int times) {
     std::vector<rd_kafka_resp_err_t> errors(static_cast<size_t>(times), error);
-    rd_kafka_mock_push_request_errors_array(mock_, kProduceRequest, errors.size(), errors.data());
+    rd_kafka_mock_push_request_errors_array(mock_.get(), kProduceRequest, errors.size(),
+                                            errors.data());
+  }
+  size_t ProduceRequests() {
+    size_t all = 0, produce = 0;
+    rd_kafka_mock_request_t** requests = rd_kafka_mock_get_requests(mock_.get(), &all);
+    for (size_t i = 0; i < all; ++i) {
+      if (rd_kafka_mock_request_api_key(requests[i]) == kProduceRequest) ++produce;
+    }
+    rd_kafka_mock_request_destroy_array(requests, all);
+    return produce;
   }
   // The values in shard 1, in order.
   std::vector<std::string> Stored(size_t count) {
     std::unique_ptr<Fetcher> fetcher = Fetcher::Open(settings_, absl::ZeroDuration()).value();
-    EXPECT_TRUE(fetcher->Start({kTopic, Shard(1)}, "id", Offset(0)).ok());
+    EXPECT_TRUE(fetcher->Start({{kTopic, Shard(1)}, TopicKind::kEvent}, "id", KafkaOffset(0)).ok());
     std::vector<std::string> values;
     absl::Duration give_up = clock_.Uptime() + absl::Seconds(20);
     while (values.size() < count && clock_.Uptime() < give_up) {
@@ -75,8 +77,7 @@ class PublisherTest : public testing::Test {
 
   SystemClock clock_;
   absl::Status check_;
-  std::unique_ptr<Client> client_;
-  rd_kafka_mock_cluster_t* mock_;
+  MockCluster mock_{kTopic, 2};
   KafkaSettings settings_;
   std::unique_ptr<KafkaPublisher> publisher_;
 };
@@ -88,8 +89,25 @@ TEST_F(PublisherTest, AnErrorThatMayPassIsTriedAgain) {
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(Put(absl::StrCat(i)).ok());
   absl::StatusOr<FlushedThrough> through = publisher_->Flush();
   ASSERT_TRUE(through.ok()) << through.status();
-  EXPECT_EQ(through->at(Shard(1)), Offset(11));
+  EXPECT_EQ(through->at(Shard(1)), FirstOffsetOf(11));
   EXPECT_EQ(Stored(11)[10], "9");
+}
+
+// Publishes two records, each in a batch of its own, while the broker has not answered the first,
+// which it will refuse as one that is not the leader yet.
+TEST_F(PublisherTest, AFirstRecordThatIsRefusedIsNotTakenForStoredWithTheSecond) {
+  settings_.linger_ms = 0;
+  Open(absl::Seconds(20));
+  rd_kafka_mock_broker_set_rtt(mock_.get(), 1, 200);
+  rd_kafka_mock_start_request_tracking(mock_.get());
+  Fail(RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, 1);
+  ASSERT_TRUE(Put("first").ok());
+  while (ProduceRequests() == 0) clock_.SleepFor(absl::Milliseconds(1));
+  ASSERT_TRUE(Put("second").ok());
+  absl::StatusOr<FlushedThrough> through = publisher_->Flush();
+  ASSERT_TRUE(through.ok()) << through.status();
+  rd_kafka_mock_broker_set_rtt(mock_.get(), 1, 0);
+  EXPECT_EQ(Stored(2), (std::vector<std::string>{"first", "second"}));
 }
 
 TEST_F(PublisherTest, ARefusedRecordFailsTheFlushAndThePublisherGoesOn) {
@@ -137,11 +155,11 @@ TEST_F(PublisherTest, WhatWasGivenUpAtTheDeadlineIsNotSentLater) {
   Open(absl::Milliseconds(300));
   ASSERT_TRUE(Put("before").ok());
   ASSERT_TRUE(publisher_->Flush().ok());
-  rd_kafka_mock_broker_set_down(mock_, 1);
+  rd_kafka_mock_broker_set_down(mock_.get(), 1);
   absl::Status status = Put("given up");
   if (status.ok()) status = publisher_->Flush().status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded) << status;
-  rd_kafka_mock_broker_set_up(mock_, 1);
+  rd_kafka_mock_broker_set_up(mock_.get(), 1);
   Open(absl::Seconds(20));
   ASSERT_TRUE(Put("after").ok());
   ASSERT_TRUE(publisher_->Flush().ok());

@@ -20,6 +20,8 @@ constexpr int64_t kLingerMsMax = 100;  // kLinger of the seam
 constexpr int64_t kSegmentBytesMin = 1 << 20;
 constexpr int64_t kSegmentBytesMax = 1 << 30;
 constexpr int64_t kSegmentSecondsMax = 7 * 86400;
+// With lengths and times, and not compressible at all, it is a message within the seam's limit.
+constexpr int64_t kPackBytesMax = 512 << 10;
 constexpr int64_t kQueueBytesMin = 4 << 20;
 constexpr int64_t kQueueBytesMax = int64_t{2} << 30;
 
@@ -78,6 +80,17 @@ Reader Truth(bool* target) {
   };
 }
 
+Reader OnOrOff(bool* target) {
+  return [=](std::string_view name, const std::string& text) {
+    if (text != "on" && text != "off") {
+      return absl::InvalidArgumentError(
+          fmt::format("setting {}: expected on or off, found '{}'", name, text));
+    }
+    *target = text == "on";
+    return absl::OkStatus();
+  };
+}
+
 std::map<std::string, Reader> Readers(KafkaSettings* to, Raw* raw) {
   return {
       {"kafka.replication_factor",
@@ -90,6 +103,8 @@ std::map<std::string, Reader> Readers(KafkaSettings* to, Raw* raw) {
        Number(1, kSegmentSecondsMax, [=](int64_t n) { to->segment_time = absl::Seconds(n); })},
       {"kafka.compression", OneOf({"lz4", "zstd", "gzip", "snappy", "none"}, &to->compression)},
       {"kafka.linger_ms", Number(0, kLingerMsMax, [=](int64_t n) { to->linger_ms = n; })},
+      {"kafka.pack", OnOrOff(&to->pack)},
+      {"kafka.pack_bytes", Number(1, kPackBytesMax, [=](int64_t n) { to->pack_bytes = n; })},
       {"kafka.queue_bytes",
        Number(kQueueBytesMin, kQueueBytesMax, [=](int64_t n) { to->queue_bytes = n; })},
       {"kafka.sasl_mechanism",

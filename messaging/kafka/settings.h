@@ -28,6 +28,10 @@ struct KafkaSettings {
 
   std::string compression = "lz4";
   int64_t linger_ms = 20;
+  // Event topics alone: records are published in packs, each closed at this size, before
+  // compression. Packs are read whatever this says.
+  bool pack = false;
+  int64_t pack_bytes = int64_t{256} << 10;
   int64_t queue_bytes = int64_t{64} << 20;  // of a publisher
 
   std::string sasl_mechanism;  // empty: no log-in

@@ -30,6 +30,12 @@ TEST(KafkaSettingsTest, WithoutAnyTheDefaultsHold) {
   EXPECT_EQ(settings->compression, "lz4");
   EXPECT_FALSE(settings->replication_factor.has_value());
   EXPECT_TRUE(settings->sasl_mechanism.empty());
+  EXPECT_FALSE(settings->pack);
+}
+
+TEST(KafkaSettingsTest, PacksAreSwitchedOnAndOff) {
+  EXPECT_TRUE(Parse("kafka://a", {{"kafka.pack", "on"}}).value().pack);
+  EXPECT_FALSE(Parse("kafka://a", {{"kafka.pack", "off"}}).value().pack);
 }
 
 TEST(KafkaSettingsTest, AnUnknownNameIsRefusedWithTheNearestThatIsKnown) {
@@ -44,6 +50,8 @@ TEST(KafkaSettingsTest, AValueOutOfRangeIsRefusedWithTheRange) {
   EXPECT_THAT(ErrorOf("kafka://a", {{"kafka.replication_factor", "0"}}), HasSubstr("from 1 to"));
   EXPECT_THAT(ErrorOf("kafka://a", {{"kafka.linger_ms", "5000"}}), HasSubstr("from 0 to 100"));
   EXPECT_THAT(ErrorOf("kafka://a", {{"kafka.compression", "zip"}}), HasSubstr("lz4 or zstd"));
+  EXPECT_THAT(ErrorOf("kafka://a", {{"kafka.pack", "true"}}), HasSubstr("on or off"));
+  EXPECT_THAT(ErrorOf("kafka://a", {{"kafka.pack_bytes", "1000000"}}), HasSubstr("1 to 524288"));
   EXPECT_THAT(ErrorOf("kafka://a", {{"kafka.sasl_mechanism", "OAUTHBEARER"}}),
               HasSubstr("SCRAM-SHA-512"));
   EXPECT_THAT(

@@ -26,17 +26,24 @@ std::string Show(const TopicShard& shard) {
   return fmt::format("{}/{}", shard.topic, shard.shard.value());
 }
 
-absl::Status GapError(const TopicShard& shard, Offset asked, const Extent& extent) {
+// What operators see in Kafka's tools.
+std::string KafkasOwn(TopicKind kind, Offset offset) {
+  return kind == TopicKind::kEvent ? fmt::format(" (Kafka's {})", ToKafka(kind, offset).value())
+                                   : "";
+}
+
+absl::Status GapError(const TopicShard& shard, TopicKind kind, Offset asked, const Extent& extent) {
   if (asked < extent.begin) {
     return absl::OutOfRangeError(fmt::format(
         "{}: offset {} is gone: offsets {} to {} were dropped (retention, or deleted by hand); "
-        "what "
-        "is kept begins at {}",
-        Show(shard), asked.value(), asked.value(), extent.begin.value() - 1, extent.begin.value()));
+        "what is kept begins at {}{}",
+        Show(shard), asked.value(), asked.value(), extent.begin.value() - 1, extent.begin.value(),
+        KafkasOwn(kind, extent.begin)));
   }
   return absl::OutOfRangeError(fmt::format(
-      "{}: offset {} is beyond the end, {}: the log was cut, or is another than the position is of",
-      Show(shard), asked.value(), extent.end.value()));
+      "{}: offset {} is beyond the end, {}{}: the log was cut, or is another than the position is "
+      "of",
+      Show(shard), asked.value(), extent.end.value(), KafkasOwn(kind, extent.end)));
 }
 
 std::string MadeUpName() {
@@ -72,7 +79,7 @@ absl::Status KafkaSubscription::Join(std::span<const std::string> topics) {
   for (const std::string& topic : topics) {
     MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, world_.topics.DescribeRecent(topic, kKnownFor));
     by_shards[info.spec.shards].insert(topic);
-    watched_[topic] = {info.identity, info.spec.shards};
+    watched_[topic] = {info.identity, info.spec.shards, info.spec.kind};
   }
   uint32_t most = by_shards.rbegin()->first;
   for (const auto& [shards, names] : by_shards) {
@@ -153,8 +160,9 @@ absl::Status KafkaSubscription::Fetch() {
       MARQUEE_ASSIGN_OR_RETURN(fetcher_, Fetcher::Open(world_.settings, options_.linger));
       fetcher_->WakeBy(&bell_);
     }
-    MARQUEE_RETURN_IF_ERROR(
-        fetcher_->Start(shard, watched_.at(shard.topic).identity, started.next));
+    MARQUEE_RETURN_IF_ERROR(fetcher_->Start({shard, started.kind},
+                                            watched_.at(shard.topic).identity,
+                                            ToKafka(started.kind, started.next)));
     started.fetching = true;
   }
   if (fetcher_ == nullptr) return absl::OkStatus();
@@ -172,41 +180,56 @@ void KafkaSubscription::RenewFetcher() {
 
 std::optional<Batch> KafkaSubscription::NextBatch() {
   while (!ready_.empty()) {
-    Portion& portion = ready_.Pop();
-    auto started = started_.find(portion.shard);
+    const Portion& portion = ready_.Pop();
+    auto started = started_.find(portion.source.shard);
     if (started == started_.end()) continue;
     // Whoever releases it on being told would not expect records of it afterwards. Until then it is
     // started: whoever goes on with it reads again from where it is.
-    if (IsBeingRevoked(portion.shard)) {
-      fetcher_->Stop(portion.shard);
-      ready_.Drop(portion.shard);
-      started->second.fetching = false;
+    if (IsBeingRevoked(started->first)) {
+      StopFetching(started->first, started->second);
       continue;
     }
-    Started& at = started->second;
-    const Offset before = at.next;
-    at.heard = true;
-    if (portion.next) at.next = std::max(before, *portion.next);
-    if (!portion.records.empty()) at.failing_since = absl::InfiniteDuration();
-    if (portion.error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      // What librdkafka reads on beyond it may lie behind a hole.
-      fetcher_->Stop(portion.shard);
-      ready_.Drop(portion.shard);
-      at.fetching = false;
-      at.fetch_at = absl::InfiniteDuration();
-      at.trouble = portion.error;
-      at.trouble_text = portion.error_text;
-    }
-    if (at.next <= before && portion.records.empty()) continue;
-    // Offsets have no holes but where compaction took something away.
-    auto count = static_cast<int64_t>(portion.records.size());
-    bool fresh = count > 0 && portion.records.front().offset >= before;
-    return Batch{.shard = started->first,
-                 .records = portion.records,
-                 .next = at.next,
-                 .whole = fresh && count == at.next.value() - before.value()};
+    std::optional<Batch> batch = BatchOf(portion, started->second);
+    if (!batch) continue;
+    batch->shard = started->first;
+    return batch;
   }
   return std::nullopt;
+}
+
+void KafkaSubscription::StopFetching(const TopicShard& shard, Started& started) {
+  fetcher_->Stop(shard);
+  ready_.Drop(shard);
+  started.fetching = false;
+}
+
+std::optional<Batch> KafkaSubscription::BatchOf(const Portion& portion, Started& at) {
+  Unpacked read = ready_.Unpack(portion);
+  const Offset before = at.next;
+  const KafkaOffset position = ToKafka(at.kind, before);
+  at.heard = true;
+  if (read.next) at.next = std::max(before, FromKafka(at.kind, *read.next));
+  if (read.messages > 0) {
+    at.failing_since = absl::InfiniteDuration();
+    at.records_a_message =
+        std::max<int64_t>(1, static_cast<int64_t>(read.records.size()) / read.messages);
+  }
+  at.error = read.damage;
+  if (portion.error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    at.fetch_at = absl::InfiniteDuration();
+    at.trouble = portion.error;
+    at.trouble_text = portion.error_text;
+  }
+  // What librdkafka reads on beyond it may lie behind a hole.
+  if (!at.error.ok() || portion.error != RD_KAFKA_RESP_ERR_NO_ERROR)
+    StopFetching(portion.source.shard, at);
+  // Offsets have no holes but where compaction took something away.
+  bool whole = !at.since && read.messages > 0 && *portion.first >= position &&
+               read.messages == ToKafka(at.kind, at.next).value() - position.value();
+  std::span<const Record> records = WantedOf(read.records, before, at.since);
+  if (!records.empty()) at.since.reset();
+  if (at.next <= before && records.empty()) return std::nullopt;
+  return Batch{.shard = {}, .records = records, .next = at.next, .whole = whole};
 }
 
 void KafkaSubscription::WeighTroubles() {
@@ -238,7 +261,8 @@ absl::Status KafkaSubscription::ErrorOf(const TopicShard& shard, Started& starte
     absl::StatusOr<Extent> extent = world_.topics.ExtentOf(shard);
     if (absl::IsDeadlineExceeded(extent.status())) return absl::OkStatus();
     if (!extent.ok()) return extent.status();
-    if (next < extent->begin || next > extent->end) return GapError(shard, next, *extent);
+    if (next < extent->begin || next > extent->end)
+      return GapError(shard, started.kind, next, *extent);
     return absl::OutOfRangeError(fmt::format(
         "{}: the log was cut below offset {} and filled anew, and what was read there is not what "
         "it holds now ({}); it holds {} to {}",
@@ -275,7 +299,7 @@ absl::StatusOr<Offset> KafkaSubscription::Resolve(const TopicShard& shard, const
                     Show(shard), kept.topic_identity, info.identity));
   }
   if (kept.offset < extent.begin || kept.offset > extent.end)
-    return GapError(shard, kept.offset, extent);
+    return GapError(shard, info.spec.kind, kept.offset, extent);
   return kept.offset;
 }
 
@@ -309,11 +333,14 @@ absl::Status KafkaSubscription::Start(const TopicShard& shard, const StartPositi
     }
     if (watched != watched_.end())
       std::erase_if(started_, [&](const auto& entry) { return entry.first.topic == shard.topic; });
-    watched_[shard.topic] = {info.identity, info.spec.shards};
+    watched_[shard.topic] = {info.identity, info.spec.shards, info.spec.kind};
     watch_error_ = absl::OkStatus();
     watch_.Forget();
   }
-  started_[shard] = {.next = offset};
+  Started started{.kind = info.spec.kind, .next = offset};
+  if (const auto* since = std::get_if<StartPosition::Since>(&position.at))
+    started.since = since->time;
+  started_.insert_or_assign(shard, std::move(started));
   return absl::OkStatus();
 }
 
@@ -346,13 +373,15 @@ absl::StatusOr<Offset> KafkaSubscription::Next(const TopicShard& shard) const {
 absl::StatusOr<int64_t> KafkaSubscription::Lag(const TopicShard& shard) {
   auto found = started_.find(shard);
   MARQUEE_CHECK(found != started_.end());
-  std::optional<Offset> end;
-  if (found->second.heard) end = fetcher_->KnownEnd(shard);
+  const Started& started = found->second;
+  std::optional<KafkaOffset> end;
+  if (started.heard) end = fetcher_->KnownEnd(shard);
   if (!end) {
     MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.topics.ExtentOf(shard));
-    end = extent.end;
+    end = ToKafka(started.kind, extent.end);
   }
-  return std::max<int64_t>(0, end->value() - found->second.next.value());
+  int64_t messages = end->value() - ToKafka(started.kind, started.next).value();
+  return std::max<int64_t>(0, messages) * started.records_a_message;
 }
 
 absl::Status KafkaSubscription::ReportPosition(const TopicShard& shard, Offset next) {
@@ -360,14 +389,24 @@ absl::Status KafkaSubscription::ReportPosition(const TopicShard& shard, Offset n
     return absl::FailedPreconditionError(
         "a subscription without a group has nobody to report a position for");
   }
+  MARQUEE_ASSIGN_OR_RETURN(TopicKind kind, KindOf(shard.topic));
+  // Inside a pack: not all of it is read.
+  KafkaOffset offset = ToKafka(kind, next);
   if (memberships_.empty()) {
-    reports_[shard] = next;
+    reports_[shard] = offset;
     WriteReports(/*at_once=*/false);
   } else if (GroupMembership* membership = MembershipOf(shard.topic);
              membership != nullptr && membership->Has(shard)) {
-    membership->Report(shard, next);
+    membership->Report(shard, offset);
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<TopicKind> KafkaSubscription::KindOf(const std::string& topic) {
+  auto watched = watched_.find(topic);
+  if (watched != watched_.end()) return watched->second.kind;
+  MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, world_.topics.DescribeRecent(topic, kKnownFor));
+  return info.spec.kind;
 }
 
 void KafkaSubscription::WriteReports(bool at_once) {

@@ -39,10 +39,14 @@ class KafkaSubscription final : public Subscription {
 
  private:
   struct Started {
+    TopicKind kind;
     Offset next;
-    bool fetching = false;  // begins with the next Poll: a Start may follow a Start
-    bool heard = false;     // something of it has come since it was started
-    absl::Status error;     // told by every Poll until it is started again
+    // Of a start at a time: until a record is as young nothing is handed out.
+    std::optional<absl::Time> since;
+    int64_t records_a_message = 1;  // about
+    bool fetching = false;          // begins with the next Poll: a Start may follow a Start
+    bool heard = false;             // something of it has come since it was started
+    absl::Status error;             // told by every Poll until it is started again
 
     // What ended its fetching, to be weighed by the next Poll; then it is fetched again from
     // `next`, unless it is an error.
@@ -59,6 +63,8 @@ class KafkaSubscription final : public Subscription {
   void Forget(const TopicShard& shard);
   absl::Status Fetch();
   std::optional<Batch> NextBatch();
+  std::optional<Batch> BatchOf(const Portion& portion, Started& at);
+  void StopFetching(const TopicShard& shard, Started& started);
   void WeighTroubles();
   // Ok: it is worth another try.
   absl::Status ErrorOf(const TopicShard& shard, Started& started);
@@ -68,6 +74,7 @@ class KafkaSubscription final : public Subscription {
                                  const StartPosition& position);
   bool IsExpired() const;
   bool IsBeingRevoked(const TopicShard& shard) const;
+  absl::StatusOr<TopicKind> KindOf(const std::string& topic);
   void WriteReports(bool at_once);
 
   World& world_;
@@ -88,7 +95,7 @@ class KafkaSubscription final : public Subscription {
   bool fetcher_is_old_ =
       false;  // it KnowsAnother; renewed by the next Poll, which frees its records
 
-  std::map<TopicShard, Offset> reports_;  // of a subscription that is in no group
+  std::map<TopicShard, KafkaOffset> reports_;  // of a subscription that is in no group
   absl::Duration reported_at_ = -absl::InfiniteDuration();
 };
 

@@ -358,11 +358,11 @@ absl::Status Topics::Delete(std::string_view topic) {
       name, [&](const Seen* seen) { return seen == nullptr || seen->identity != info.identity; });
 }
 
-absl::StatusOr<std::map<TopicShard, int64_t>> Topics::OffsetsOf(EventPtr event) {
+absl::StatusOr<std::map<TopicShard, KafkaOffset>> Topics::OffsetsOf(EventPtr event) {
   size_t count = 0;
   const rd_kafka_ListOffsetsResultInfo_t** infos =
       rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(event.get()), &count);
-  std::map<TopicShard, int64_t> offsets;
+  std::map<TopicShard, KafkaOffset> offsets;
   for (size_t i = 0; i < count; ++i) {
     const rd_kafka_topic_partition_t* at = rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
     TopicShard shard{at->topic, Shard(static_cast<uint32_t>(at->partition))};
@@ -381,12 +381,12 @@ absl::StatusOr<std::map<TopicShard, int64_t>> Topics::OffsetsOf(EventPtr event) 
       return absl::UnavailableError(fmt::format("offsets of {}/{}: its broker does not answer",
                                                 shard.topic, shard.shard.value()));
     }
-    offsets[shard] = at->offset;
+    offsets[shard] = KafkaOffset(at->offset);
   }
   return offsets;
 }
 
-absl::StatusOr<std::vector<std::map<TopicShard, int64_t>>> Topics::ListOffsets(
+absl::StatusOr<std::vector<std::map<TopicShard, KafkaOffset>>> Topics::ListOffsets(
     std::span<const TopicShard> shards, const std::vector<int64_t>& specs) {
   std::vector<Admin::Order> orders;
   orders.reserve(specs.size());
@@ -408,7 +408,7 @@ absl::StatusOr<std::vector<std::map<TopicShard, int64_t>>> Topics::ListOffsets(
            rd_kafka_ListOffsets(handle, list.get(), options, queue);
          }});
   }
-  std::vector<std::map<TopicShard, int64_t>> results;
+  std::vector<std::map<TopicShard, KafkaOffset>> results;
   std::set<std::string> topics;
   for (const TopicShard& shard : shards) topics.insert(shard.topic);
   bool again = false;
@@ -437,16 +437,19 @@ absl::StatusOr<std::vector<std::map<TopicShard, int64_t>>> Topics::ListOffsets(
 absl::StatusOr<std::map<TopicShard, Extent>> Topics::ExtentsOf(std::span<const TopicShard> shards) {
   std::map<TopicShard, Extent> extents;
   if (shards.empty()) return extents;
+  std::map<std::string, TopicKind> kinds;
   for (const TopicShard& shard : shards) {
     MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, DescribeRecent(shard.topic, kKnownFor));
     MARQUEE_RETURN_IF_ERROR(CheckShard(info.spec, shard.shard));
+    kinds[shard.topic] = info.spec.kind;
   }
   MARQUEE_ASSIGN_OR_RETURN(auto offsets, ListOffsets(shards, {RD_KAFKA_OFFSET_SPEC_EARLIEST,
                                                               RD_KAFKA_OFFSET_SPEC_LATEST}));
   for (const TopicShard& shard : shards) {
     // The begin was asked for at the same time as the end, perhaps a moment later.
-    Offset end(offsets[1][shard]);
-    extents[shard] = {std::min(Offset(offsets[0][shard]), end), end};
+    KafkaOffset end = offsets[1][shard], begin = std::min(offsets[0][shard], end);
+    TopicKind kind = kinds[shard.topic];
+    extents[shard] = {FromKafka(kind, begin), FromKafka(kind, end)};
   }
   return extents;
 }
@@ -457,12 +460,13 @@ absl::StatusOr<Extent> Topics::ExtentOf(const TopicShard& shard) {
 }
 
 absl::StatusOr<Offset> Topics::OffsetAt(const TopicShard& shard, absl::Time time) {
+  MARQUEE_ASSIGN_OR_RETURN(TopicInfo info, DescribeRecent(shard.topic, kKnownFor));
   // A record bears whole milliseconds.
   int64_t ms = absl::ToUnixMillis(time + absl::Milliseconds(1) - absl::Nanoseconds(1));
   MARQUEE_ASSIGN_OR_RETURN(auto offsets, ListOffsets({&shard, 1}, {std::max<int64_t>(0, ms),
                                                                    RD_KAFKA_OFFSET_SPEC_LATEST}));
-  int64_t found = offsets[0][shard];
-  return Offset(found < 0 ? offsets[1][shard] : found);
+  KafkaOffset found = offsets[0][shard];
+  return FromKafka(info.spec.kind, found < KafkaOffset(0) ? offsets[1][shard] : found);
 }
 
 }  // namespace marquee::messaging::kafka

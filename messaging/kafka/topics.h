@@ -17,6 +17,7 @@
 #include "base/mutex.h"
 #include "messaging/broker.h"
 #include "messaging/kafka/admin.h"
+#include "messaging/kafka/kafka_offset.h"
 #include "messaging/kafka/settings.h"
 #include "messaging/kafka/topic_config.h"
 
@@ -41,7 +42,8 @@ class Topics {
   absl::StatusOr<Extent> ExtentOf(const TopicShard& shard);
   // The extents of many shards in two requests to each broker.
   absl::StatusOr<std::map<TopicShard, Extent>> ExtentsOf(std::span<const TopicShard> shards);
-  // The offset of the first record that is not older than `time`; the end where there is none.
+  // Of the first message that has a record which is not older than `time`: the position before it;
+  // the end where there is none.
   absl::StatusOr<Offset> OffsetAt(const TopicShard& shard, absl::Time time);
 
  private:
@@ -70,9 +72,9 @@ class Topics {
   absl::Status OnEveryBroker(const std::string& name,
                              const std::function<bool(const Seen* seen)>& done);
   absl::Status AwaitLeaders(const std::string& name, uint32_t shards);
-  absl::StatusOr<std::map<TopicShard, int64_t>> OffsetsOf(EventPtr event);
-  // For each of `specs` (RD_KAFKA_OFFSET_SPEC_… or a time) the shards' offsets.
-  absl::StatusOr<std::vector<std::map<TopicShard, int64_t>>> ListOffsets(
+  absl::StatusOr<std::map<TopicShard, KafkaOffset>> OffsetsOf(EventPtr event);
+  // For each of `specs` (RD_KAFKA_OFFSET_SPEC_… or a time) the shards' offsets; -1: none.
+  absl::StatusOr<std::vector<std::map<TopicShard, KafkaOffset>>> ListOffsets(
       std::span<const TopicShard> shards, const std::vector<int64_t>& specs);
 
   Admin& admin_;

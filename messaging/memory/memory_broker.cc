@@ -18,6 +18,7 @@ class MemoryPublisher final : public Publisher {
     return server_.Publish(id_, records);
   }
   absl::StatusOr<FlushedThrough> Flush() override { return server_.Flush(id_); }
+  size_t together_bytes_max() const override { return server_.TogetherBytesMax(id_); }
 
  private:
   memory::Server& server_;

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,6 +53,8 @@ struct MemoryWorldOptions {
   // Entity topics: a record without value can be read until so many later records of its shard were
   // stored.
   uint32_t tombstone_records = 64;
+  // Publisher::together_bytes_max of all; without it, each draws one, which may be 0.
+  std::optional<size_t> together_bytes_max;
 };
 
 class MemoryWorld {

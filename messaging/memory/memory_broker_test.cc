@@ -245,6 +245,32 @@ TEST(MemoryFault, AFailedFlushHasStoredAnyPartAndForgottenTheRest) {
   EXPECT_EQ(sizes, (std::set<size_t>{0, 1, 2, 3}));
 }
 
+// Of how many seeds a failed flush leaves one of two records of a call stored, and not the one
+// before it.
+int SeedsWithAGap(size_t together_bytes_max) {
+  int gaps = 0;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    MemoryWorldOptions options = Fixture::Options(seed);
+    options.together_bytes_max = together_bytes_max;
+    Fixture fixture(options, 1);
+    auto broker = fixture.Open();
+    auto publisher = *broker->OpenPublisher(kTopic);
+    broker->FailAtCall(2, absl::UnavailableError("drawn"));
+    const NewRecord records[] = {{.key = "k", .value = "before"}, {.key = "k", .value = "after"}};
+    EXPECT_EQ(publisher->together_bytes_max(), together_bytes_max);
+    EXPECT_TRUE(publisher->Publish(records).ok());
+    EXPECT_TRUE(absl::IsUnavailable(publisher->Flush().status()));
+    gaps += fixture.Values() == std::vector<std::string>{"after"} ? 1 : 0;
+  }
+  return gaps;
+}
+
+TEST(MemoryFault, ACallsRecordsHaveNoGapWhereThatIsPromised) {
+  EXPECT_EQ(SeedsWithAGap(100), 0);
+  EXPECT_GT(SeedsWithAGap(0), 0);
+  EXPECT_GT(SeedsWithAGap(10), 0) << "the call has more bytes than that";
+}
+
 TEST(MemoryFault, AFailedPollLosesNoEvent) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));

@@ -81,6 +81,7 @@ class Server {
   void ClosePublisher(PublisherId id);
   absl::Status Publish(PublisherId id, std::span<const NewRecord> records);
   absl::StatusOr<FlushedThrough> Flush(PublisherId id);
+  size_t TogetherBytesMax(PublisherId id);
 
   absl::StatusOr<SubscriptionId> OpenReader(ClientId id, const SubscriptionOptions& options);
   absl::StatusOr<SubscriptionId> JoinGroup(ClientId id, std::span<const std::string> topics,
@@ -116,12 +117,15 @@ class Server {
   struct Pending {
     Shard shard;
     std::shared_ptr<StoredRecord> record;
-    absl::Duration since;  // uptime
+    absl::Duration since;   // uptime
+    uint64_t together = 0;  // with which others; 0: none
   };
   struct PublisherState {
     ClientId client = 0;
     std::string topic;
     TopicIdentity identity;
+    size_t together_bytes_max = 0;
+    uint64_t calls = 0;
     std::deque<Pending> pending;
     size_t pending_bytes = 0;
     FlushedThrough through;
@@ -163,6 +167,7 @@ class Server {
   // What time has brought since the last call, and what is drawn to happen now.
   void Tick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration NextDeadline() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  size_t DrawTogetherBytesMax() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StoreSomethingEarly() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   absl::StatusOr<Topic*> FindTopic(std::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -1,4 +1,6 @@
 // Publishing: what is pending, and what of it is stored when.
+#include <iterator>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -7,6 +9,12 @@
 #include "messaging/memory/server.h"
 
 namespace marquee::messaging::memory {
+
+// As brokers differ in it.
+size_t Server::DrawTogetherBytesMax() {
+  constexpr size_t kWays[] = {0, 256, kQueueBytesMax};
+  return kWays[random_.Below(std::size(kWays))];
+}
 
 absl::StatusOr<PublisherId> Server::OpenPublisher(ClientId id, std::string_view topic_name) {
   MutexLock lock(mutex_);
@@ -18,6 +26,8 @@ absl::StatusOr<PublisherId> Server::OpenPublisher(ClientId id, std::string_view 
         publisher.client = id;
         publisher.topic = topic->spec.name;
         publisher.identity = topic->identity;
+        publisher.together_bytes_max =
+            options_.together_bytes_max ? *options_.together_bytes_max : DrawTogetherBytesMax();
         return last_id_;
       });
 }
@@ -51,6 +61,8 @@ absl::Status Server::Enqueue(PublisherState& publisher, std::span<const NewRecor
     MARQUEE_RETURN_IF_ERROR(CheckRecord(topic->spec, record));
   }
   const Client& client = clients_.at(publisher.client);
+  bool together = BytesTogether(records) <= publisher.together_bytes_max;
+  uint64_t call = together ? ++publisher.calls : 0;
   for (const NewRecord& record : records) {
     if (publisher.pending_bytes >= kQueueBytesMax || publisher.pending.size() >= kQueueRecordsMax) {
       absl::Status reached = AwaitServer(client, client.deadline);
@@ -68,9 +80,14 @@ absl::Status Server::Enqueue(PublisherState& publisher, std::span<const NewRecor
     auto stored = std::make_shared<StoredRecord>(record, published);
     publisher.pending_bytes += stored->bytes();
     Shard shard = record.shard.value_or(ShardOfKey(record.key, topic->spec.shards));
-    publisher.pending.push_back({shard, std::move(stored), clock_.Uptime()});
+    publisher.pending.push_back({shard, std::move(stored), clock_.Uptime(), call});
   }
   return absl::OkStatus();
+}
+
+size_t Server::TogetherBytesMax(PublisherId id) {
+  MutexLock lock(mutex_);
+  return publishers_.at(id).together_bytes_max;
 }
 
 absl::StatusOr<FlushedThrough> Server::Flush(PublisherId id) {
@@ -110,10 +127,14 @@ void Server::StoreAny(PublisherState& publisher) {
   enum { kNone, kAll, kPrefix, kSubset, kWays };
   uint64_t way = random_.Below(kWays);
   uint64_t prefix = random_.Below(publisher.pending.size() + 1);
+  std::set<std::pair<uint64_t, Shard>> ended;  // calls of which one was not stored
   while (!publisher.pending.empty()) {
+    const Pending& next = publisher.pending.front();
     bool stored =
         way == kAll || (way == kPrefix && prefix-- > 0) || (way == kSubset && random_.OneIn(2));
     if (way == kPrefix && !stored) prefix = 0;
+    if (stored && next.together != 0) stored = !ended.contains({next.together, next.shard});
+    if (!stored && next.together != 0) ended.insert({next.together, next.shard});
     if (reached && stored) {
       Store(publisher, **topic);
     } else {

@@ -1,7 +1,8 @@
 // The conformance suite on RabbitMQ: on the broker of script/rabbitmq, which each test starts where
 // it does not run (MARQUEE_RABBITMQ says with which arguments: "--nodes 3 --release 4.0"), or on
 // one of your own, with its URL in MARQUEE_TEST_RABBITMQ. All connections go through a gate. With
-// MARQUEE_RABBITMQ_KILLS its nodes are killed and restarted all the while, one at a time.
+// MARQUEE_RABBITMQ_KILLS its nodes are killed and restarted all the while, one at a time;
+// MARQUEE_RABBITMQ_PACK=off switches packs off.
 #include "messaging/conformance/conformance.h"
 
 #include <fmt/format.h>
@@ -109,6 +110,9 @@ class RabbitmqBackend final : public conformance::Backend {
     BrokerOptions small = options;
     // Epochs change often enough for the suite to see it.
     small.settings.emplace("amqp.snapshot_records", "500");
+    if (!Variable("MARQUEE_RABBITMQ_PACK").empty()) {
+      small.settings.emplace("amqp.pack", Variable("MARQUEE_RABBITMQ_PACK"));
+    }
     return OpenRabbitmqBroker(url_, small, clock);
   }
 

@@ -1,11 +1,9 @@
 #include "messaging/rabbitmq/connection.h"
 
 #if __has_include(<rabbitmq-c/amqp.h>)
-#include <rabbitmq-c/amqp.h>
 #include <rabbitmq-c/ssl_socket.h>
 #include <rabbitmq-c/tcp_socket.h>
 #else
-#include <amqp.h>
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #endif
@@ -16,11 +14,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "messaging/rabbitmq/fields.h"
 
 namespace marquee::messaging::rabbitmq {
 namespace {
@@ -32,40 +32,6 @@ constexpr Channel kAdministration = 1;  // for all that is neither published nor
 // Once a message has begun to come, its rest comes at once.
 constexpr absl::Duration kContentTimeout = absl::Seconds(30);
 
-amqp_bytes_t Bytes(std::string_view text) { return {text.size(), const_cast<char*>(text.data())}; }
-
-std::string Text(const amqp_bytes_t& bytes) {
-  return {static_cast<const char*>(bytes.bytes), bytes.len};
-}
-
-amqp_table_entry_t TextEntry(const char* key, std::string_view value) {
-  amqp_table_entry_t entry{};
-  entry.key = amqp_cstring_bytes(key);
-  entry.value.kind = AMQP_FIELD_KIND_UTF8;
-  entry.value.value.bytes = Bytes(value);
-  return entry;
-}
-
-amqp_table_entry_t NumberEntry(const char* key, int64_t value) {
-  amqp_table_entry_t entry{};
-  entry.key = amqp_cstring_bytes(key);
-  entry.value.kind = AMQP_FIELD_KIND_I64;
-  entry.value.value.i64 = value;
-  return entry;
-}
-
-amqp_table_entry_t FlagEntry(const char* key) {
-  amqp_table_entry_t entry{};
-  entry.key = amqp_cstring_bytes(key);
-  entry.value.kind = AMQP_FIELD_KIND_BOOLEAN;
-  entry.value.value.boolean = 1;
-  return entry;
-}
-
-amqp_table_t Table(std::vector<amqp_table_entry_t>& entries) {
-  return {static_cast<int>(entries.size()), entries.data()};
-}
-
 timeval Timeout(absl::Duration duration) {
   return absl::ToTimeval(std::max(duration, absl::ZeroDuration()));
 }
@@ -73,9 +39,12 @@ timeval Timeout(absl::Duration duration) {
 // The broker's own words; the code is that of AMQP 0-9-1 and its extensions.
 absl::Status FromBroker(int code, std::string_view text, std::string_view what) {
   std::string message = fmt::format("{}: the broker answers: {} ({})", what, text, code);
-  // It is there, but not yet after a restart, or its node is away.
-  for (std::string_view passing : {"is down or inaccessible", "replica on the local node",
-                                   "does not have a running local replica"}) {
+  // It is there, but not yet after a restart or its declaration, or its node is away; or what was
+  // delivered was acknowledged too late.
+  for (std::string_view passing :
+       {"is down or inaccessible", "replica on the local node",
+        "does not have a running local replica", "Stream not found for queue",
+        "unknown delivery tag", "delivery acknowledgement"}) {
     if (text.find(passing) != std::string_view::npos) return absl::UnavailableError(message);
   }
   switch (code) {
@@ -95,17 +64,6 @@ absl::Status FromBroker(int code, std::string_view text, std::string_view what) 
     default:
       return absl::UnavailableError(message);
   }
-}
-
-int64_t StreamOffsetOf(const amqp_basic_properties_t& properties) {
-  if ((properties._flags & AMQP_BASIC_HEADERS_FLAG) == 0) return -1;
-  for (int i = 0; i < properties.headers.num_entries; ++i) {
-    const amqp_table_entry_t& entry = properties.headers.entries[i];
-    if (Text(entry.key) != "x-stream-offset") continue;
-    if (entry.value.kind == AMQP_FIELD_KIND_I64) return entry.value.value.i64;
-    if (entry.value.kind == AMQP_FIELD_KIND_I32) return entry.value.value.i32;
-  }
-  return -1;
 }
 
 template <typename Method>
@@ -200,10 +158,16 @@ absl::Status Connection::LogIn(const Url& url, const Settings& settings, std::st
   std::string name = fmt::format("marquee {}", purpose);
   std::vector<amqp_table_entry_t> properties = {capability, TextEntry("connection_name", name)};
   amqp_table_t table = Table(properties);
+  auto log_in = [&](auto... credentials) {
+    return amqp_login_with_properties(state_, url.vhost.c_str(), kChannelsMax, kFrameBytesMax,
+                                      static_cast<int>(settings.heartbeat_seconds), &table,
+                                      credentials...);
+  };
+  // The broker looks at the certificate alone; but rabbitmq-c has no room for an empty identity.
+  const char* identity = url.user.empty() ? "certificate" : url.user.c_str();
   amqp_rpc_reply_t reply =
-      amqp_login_with_properties(state_, url.vhost.c_str(), kChannelsMax, kFrameBytesMax,
-                                 static_cast<int>(settings.heartbeat_seconds), &table,
-                                 AMQP_SASL_METHOD_PLAIN, url.user.c_str(), url.password.c_str());
+      settings.external ? log_in(AMQP_SASL_METHOD_EXTERNAL, identity)
+                        : log_in(AMQP_SASL_METHOD_PLAIN, url.user.c_str(), url.password.c_str());
   absl::Status status = Answer(0, reply, fmt::format("logging in to vhost {}", url.vhost));
   if (!status.ok()) broken_ = true;
   return status;
@@ -336,6 +300,13 @@ absl::Status Connection::DeclareExchange(const std::string& name) {
   return Answer(kAdministration, amqp_get_rpc_reply(state_), "declaring the exchange " + name);
 }
 
+absl::Status Connection::CheckExchange(const std::string& name) {
+  MARQUEE_RETURN_IF_ERROR(Prepare(kAdministration));
+  amqp_exchange_declare(state_, kAdministration, Bytes(name), amqp_cstring_bytes("direct"),
+                        /*passive=*/1, 0, 0, 0, amqp_empty_table);
+  return Answer(kAdministration, amqp_get_rpc_reply(state_), "looking for the exchange " + name);
+}
+
 absl::Status Connection::DeleteExchange(const std::string& name) {
   MARQUEE_RETURN_IF_ERROR(Prepare(kAdministration));
   amqp_exchange_delete(state_, kAdministration, Bytes(name), 0);
@@ -360,27 +331,40 @@ absl::Status Connection::SelectConfirms(Channel channel) {
 }
 
 absl::Status Connection::Publish(Channel channel, const std::string& exchange,
-                                 const std::string& key, std::string_view body) {
+                                 const std::string& key, std::string_view body,
+                                 const PlainProperties* plain) {
   auto confirms = confirming_.find(channel);
   if (broken_ || confirms == confirming_.end()) {
     return absl::UnavailableError(fmt::format("RabbitMQ at {}: the channel is closed", node_));
   }
-  MARQUEE_RETURN_IF_ERROR(PublishBody(channel, exchange, key, body));
+  MARQUEE_RETURN_IF_ERROR(PublishBody(channel, exchange, key, body, plain));
   ++confirms->second.published;
   return absl::OkStatus();
 }
 
 absl::Status Connection::Send(Channel channel, const std::string& queue, std::string_view body) {
   MARQUEE_RETURN_IF_ERROR(Prepare(channel));
-  return PublishBody(channel, "", queue, body);
+  return PublishBody(channel, "", queue, body, nullptr);
 }
 
 absl::Status Connection::PublishBody(Channel channel, const std::string& exchange,
-                                     const std::string& key, std::string_view body) {
+                                     const std::string& key, std::string_view body,
+                                     const PlainProperties* plain) {
   amqp_basic_properties_t properties{};
   properties._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_CONTENT_TYPE_FLAG;
   properties.delivery_mode = kPersistent;
-  properties.content_type = amqp_cstring_bytes("application/vnd.marquee.pack");
+  properties.content_type = Bytes(plain == nullptr ? kPackContentType : kPlainContentType);
+  std::vector<amqp_table_entry_t> headers;
+  if (plain != nullptr) {
+    headers = HeadersOf(*plain);
+    properties._flags |= AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_HEADERS_FLAG;
+    properties.message_id = Bytes(plain->message_id);
+    properties.headers = Table(headers);
+    if (plain->published_ms.has_value()) {
+      properties._flags |= AMQP_BASIC_TIMESTAMP_FLAG;
+      properties.timestamp = static_cast<uint64_t>(*plain->published_ms / 1000);
+    }
+  }
   int error = amqp_basic_publish(state_, channel, Bytes(exchange), Bytes(key), /*mandatory=*/1,
                                  /*immediate=*/0, &properties, Bytes(body));
   return error == AMQP_STATUS_OK ? absl::OkStatus() : Broken(error, "publishing");
@@ -494,8 +478,10 @@ absl::Status Connection::ReadContent(Event* event) {
   if (!any || frame.frame_type != AMQP_FRAME_HEADER || frame.channel != event->channel) {
     return Broken(any ? AMQP_STATUS_BAD_AMQP_DATA : AMQP_STATUS_TIMEOUT, "reading a message");
   }
-  event->stream_offset = StreamOffsetOf(
-      *static_cast<const amqp_basic_properties_t*>(frame.payload.properties.decoded));
+  const auto& properties =
+      *static_cast<const amqp_basic_properties_t*>(frame.payload.properties.decoded);
+  event->stream_offset = StreamOffsetOf(properties);
+  std::optional<PlainProperties> plain = PlainOf(properties);
   size_t size = frame.payload.properties.body_size;
   event->body.reserve(size);
   while (event->body.size() < size) {
@@ -505,6 +491,10 @@ absl::Status Connection::ReadContent(Event* event) {
     }
     const amqp_bytes_t& part = frame.payload.body_fragment;
     event->body.append(static_cast<const char*>(part.bytes), part.len);
+  }
+  if (plain.has_value() && event->kind == Event::Kind::kDelivery) {
+    event->body = FromPlain(*plain, event->body, event->stream_offset,
+                            absl::ToUnixMillis(SystemClock().Now()), compressor_);
   }
   return absl::OkStatus();
 }

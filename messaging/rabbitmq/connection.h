@@ -22,6 +22,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "messaging/pack.h"
+#include "messaging/rabbitmq/plain.h"
 #include "messaging/rabbitmq/settings.h"
 #include "messaging/rabbitmq/url.h"
 
@@ -52,7 +54,7 @@ struct Event {
   bool multiple = false;
   std::string consumer;
   int64_t stream_offset = -1;
-  std::string body;
+  std::string body;  // of a delivery a message of ours; a plain one as such (plain.h)
   std::string text;
   absl::Status why;  // of kChannelClosed
 };
@@ -97,15 +99,17 @@ class Connection {
   absl::Status CheckQueue(const std::string& name);
   absl::Status DeleteQueue(const std::string& name);  // ok where there is none
   absl::Status DeclareExchange(const std::string& name);
+  absl::Status CheckExchange(const std::string& name);   // kNotFound
   absl::Status DeleteExchange(const std::string& name);  // ok where there is none
   absl::Status Bind(const std::string& queue, const std::string& exchange, const std::string& key);
 
   // From now on what is published on `channel` is confirmed, counted from 1.
   absl::Status SelectConfirms(Channel channel);
   // Persistent and mandatory. Returns when it is sent, which waits while the broker does not read.
+  // `plain`: of a message of one record; without it `body` is a message of ours.
   // REQUIRES: SelectConfirms.
   absl::Status Publish(Channel channel, const std::string& exchange, const std::string& key,
-                       std::string_view body);
+                       std::string_view body, const PlainProperties* plain = nullptr);
 
   // The same to a queue, and never confirmed; where there is none it is returned. On a channel
   // without confirms.
@@ -145,7 +149,7 @@ class Connection {
   absl::Status LogIn(const Url& url, const Settings& settings, std::string_view purpose);
   absl::Status Prepare(Channel channel);
   absl::Status PublishBody(Channel channel, const std::string& exchange, const std::string& key,
-                           std::string_view body);
+                           std::string_view body, const PlainProperties* plain);
   absl::Status SetPrefetch(Channel channel, int messages);
   absl::Status Answer(Channel channel, const amqp_rpc_reply_t_& reply, std::string_view what);
   absl::Status Broken(int library_error, std::string_view what);
@@ -170,6 +174,7 @@ class Connection {
   };
   std::map<Channel, Confirms> confirming_;
   std::deque<Event> kept_;
+  PackCompressor compressor_;
   uint64_t consumers_ = 0;
   // The last consumer before the channel was closed: the tags of what still comes for those until
   // then mean nothing on the new one.

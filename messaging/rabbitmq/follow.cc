@@ -44,11 +44,20 @@ absl::Status Follower::Run(std::span<Follow> follows, absl::Duration patience) {
       MARQUEE_RETURN_IF_ERROR(NudgeAll());
     }
   }
-  return keeps_ == Keeps::kConsumers ? absl::OkStatus() : Settle();
+  if (keeps_ == Keeps::kConsumers) return absl::OkStatus();
+  MARQUEE_RETURN_IF_ERROR(acks_.Send(connection_, /*all_taken=*/true));
+  return Settle();
+}
+
+bool Follower::AllTaken() const {
+  return ready_left_ == 0 && std::all_of(kept_.begin(), kept_.end(), [](const auto& kept) {
+           return kept.second.ready.empty();
+         });
 }
 
 void Follower::Keep(Event event) {
   if (event.kind == Event::Kind::kChannelClosed) {
+    acks_.Forget();
     kept_.clear();
   } else if (event.kind == Event::Kind::kCancelled) {
     std::erase_if(kept_, [&](const auto& kept) { return kept.second.consumer == event.consumer; });
@@ -81,6 +90,7 @@ absl::Status Follower::Begin(Follow* follow) {
 
 absl::Status Follower::End(const std::string& consumer) {
   following_.erase(consumer);
+  MARQUEE_RETURN_IF_ERROR(acks_.Send(connection_, AllTaken()));
   std::erase_if(kept_, [&](const auto& kept) { return kept.second.consumer == consumer; });
   return connection_.CancelSoon(kFollowChannel, consumer);
 }
@@ -93,7 +103,9 @@ absl::Status Follower::TakeReady() {
     std::move(kept.ready.begin(), kept.ready.end(), std::back_inserter(ready));
     kept.ready.clear();
   }
-  for (Event& event : ready) MARQUEE_RETURN_IF_ERROR(TakeEvent(std::move(event)));
+  for (ready_left_ = ready.size(); ready_left_ > 0; --ready_left_) {
+    MARQUEE_RETURN_IF_ERROR(TakeEvent(std::move(ready[ready.size() - ready_left_])));
+  }
   return absl::OkStatus();
 }
 
@@ -166,7 +178,8 @@ absl::Status Follower::Deliver(Event event) {
     }
   }
   // Those of ended consumers too.
-  MARQUEE_RETURN_IF_ERROR(connection_.Acknowledge(kFollowChannel, event.tag, /*multiple=*/false));
+  acks_.Taken(event.tag);
+  MARQUEE_RETURN_IF_ERROR(acks_.SendIfDue(connection_, AllTaken()));
   if (found == following_.end()) return absl::OkStatus();
   Follow* follow = found->second;
   ShardCursor* cursor = follow->cursor;
@@ -199,22 +212,29 @@ absl::Status Follower::Settle() {
   }
 }
 
-absl::StatusOr<std::vector<std::vector<StreamMessage>>> LastChunks(
-    Connection& connection, std::span<const std::string> streams) {
+namespace {
+
+absl::StatusOr<std::vector<std::vector<StreamMessage>>> LookAtAll(
+    Connection& connection, std::span<const std::string> streams, const From& from, int prefetch) {
   std::map<std::string, size_t> consumers;
   std::vector<std::vector<StreamMessage>> chunks(streams.size());
+  if (streams.empty()) return chunks;
+  // More than the first of them is sent where that is acknowledged.
+  uint64_t unacknowledged = 0;
   for (size_t i = 0; i < streams.size(); ++i) {
     std::string consumer = connection.NewConsumer();
     consumers[consumer] = i;
-    MARQUEE_RETURN_IF_ERROR(connection.ConsumeSoon(kFollowChannel, streams[i], consumer,
-                                                   {From::Place::kLast}, kPrefetch));
+    MARQUEE_RETURN_IF_ERROR(
+        connection.ConsumeSoon(kFollowChannel, streams[i], consumer, from, prefetch));
   }
   auto take = [&](absl::Duration patience) -> absl::StatusOr<bool> {
     MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kFollowChannel, patience));
     if (event.kind == Event::Kind::kChannelClosed) return event.why;
     if (event.kind == Event::Kind::kNone) return false;
     if (event.kind != Event::Kind::kDelivery) return true;
-    MARQUEE_RETURN_IF_ERROR(connection.Acknowledge(kFollowChannel, event.tag, true));
+    unacknowledged = event.tag;
+    if (prefetch > 1)
+      MARQUEE_RETURN_IF_ERROR(connection.Acknowledge(kFollowChannel, event.tag, true));
     auto found = consumers.find(event.consumer);
     if (found == consumers.end()) return true;
     chunks[found->second].push_back({event.stream_offset, std::move(event.body)});
@@ -234,7 +254,22 @@ absl::StatusOr<std::vector<std::vector<StreamMessage>>> LastChunks(
   for (bool more = true; more;) {
     MARQUEE_ASSIGN_OR_RETURN(more, take(absl::ZeroDuration()));
   }
+  if (prefetch == 1 && unacknowledged != 0) {
+    MARQUEE_RETURN_IF_ERROR(connection.Acknowledge(kFollowChannel, unacknowledged, true));
+  }
   return chunks;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::vector<StreamMessage>>> LastChunks(
+    Connection& connection, std::span<const std::string> streams) {
+  return LookAtAll(connection, streams, {From::Place::kLast}, kPrefetch);
+}
+
+absl::StatusOr<std::vector<std::vector<StreamMessage>>> Beginnings(
+    Connection& connection, std::span<const std::string> streams) {
+  return LookAtAll(connection, streams, {From::Place::kFirst}, 1);
 }
 
 absl::Status FollowAll(Connection& connection, std::span<Follow> follows, absl::Duration patience) {

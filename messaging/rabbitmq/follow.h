@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "messaging/rabbitmq/acks.h"
 #include "messaging/rabbitmq/connection.h"
 #include "messaging/rabbitmq/message.h"
 #include "messaging/rabbitmq/shard_cursor.h"
@@ -50,9 +51,11 @@ struct Follow {
   std::function<absl::StatusOr<Then>(const Taken& taken)> take;
 };
 
-// The last chunks of these streams, as the node has them, in one round trip; empty where nothing
-// comes at once.
+// The last chunks of these streams, or what each begins with, as the node has them, in one round
+// trip; empty where nothing comes at once.
 absl::StatusOr<std::vector<std::vector<StreamMessage>>> LastChunks(
+    Connection& connection, std::span<const std::string> streams);
+absl::StatusOr<std::vector<std::vector<StreamMessage>>> Beginnings(
     Connection& connection, std::span<const std::string> streams);
 
 class Follower {
@@ -60,7 +63,8 @@ class Follower {
   // What is followed again and again is followed with the same consumer, since a cluster writes
   // down each that is made. It sends on between two runs, up to a few messages of each stream.
   enum class Keeps { kNothing, kConsumers };
-  Follower(Connection& connection, Keeps keeps) : connection_(connection), keeps_(keeps) {}
+  Follower(Connection& connection, Keeps keeps)
+      : connection_(connection), keeps_(keeps), acks_(kFollowChannel, kAcksWaitingMax) {}
 
   // Until each is done. `patience`: for the next message of any of them. After an error no more.
   absl::Status Run(std::span<Follow> follows, absl::Duration patience);
@@ -83,9 +87,14 @@ class Follower {
   absl::Status TakeEvent(Event event);
   absl::Status Deliver(Event event);
   absl::Status Settle();
+  bool AllTaken() const;
+
+  static constexpr size_t kAcksWaitingMax = 16;
 
   Connection& connection_;
   const Keeps keeps_;
+  Acks acks_;
+  size_t ready_left_ = 0;                     // of those that TakeReady takes
   std::map<std::string, Follow*> following_;  // by consumer
   std::map<std::string, Kept> kept_;          // by stream
 };

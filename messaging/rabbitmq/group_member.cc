@@ -225,10 +225,12 @@ absl::Status GroupMember::LookAfterOthers(Connection& connection) {
 absl::Status GroupMember::LookAfter(Connection& connection, const std::string& id,
                                     const GroupMemberState& member) {
   absl::Duration now = clock_.Uptime();
-  Watched& watched = watched_[id];
+  auto [found, is_new] = watched_.try_emplace(id);
+  Watched& watched = found->second;
   if (watched.beat_at != member.beat_at) {
-    watched = {.beat_at = member.beat_at, .seen = now, .asked = now};
-    return absl::OkStatus();
+    bool is_history = is_new && member.joined_at < joined_at_;
+    watched = {.beat_at = member.beat_at, .seen = now, .asked = now, .is_history = is_history};
+    return is_history ? ExpelIfAbsent(connection, id, member) : absl::OkStatus();
   }
   absl::Duration timeout = absl::Milliseconds(member.session_timeout_ms);
   absl::Duration silent = now - watched.seen;
@@ -237,11 +239,18 @@ absl::Status GroupMember::LookAfter(Connection& connection, const std::string& i
     watched.asked = now;
     return Send(connection, ExpelEntry(id, member.beat_at));
   }
-  // Two beats are missing: is its connection there at all?
-  if (silent < 2 * timeout / kBeatDivisor || now - watched.asked < timeout / kBeatDivisor) {
-    return absl::OkStatus();
-  }
+  // Two beats are missing, or none was heard at all: is its connection there? A program that
+  // crashed is started again soon.
+  bool is_silent = watched.is_history || silent >= 2 * timeout / kBeatDivisor;
+  absl::Duration pause = watched.is_history ? kAskAgain : timeout / kBeatDivisor;
+  if (!is_silent || now - watched.asked < pause) return absl::OkStatus();
   watched.asked = now;
+  return ExpelIfAbsent(connection, id, member);
+}
+
+// Its presence ends with its connection.
+absl::Status GroupMember::ExpelIfAbsent(Connection& connection, const std::string& id,
+                                        const GroupMemberState& member) {
   absl::Status present = connection.CheckQueue(PresenceOf(id));
   if (absl::IsNotFound(present)) return Send(connection, ExpelEntry(id, member.beat_at));
   return absl::IsAborted(present) ? absl::OkStatus() : present;

@@ -81,7 +81,8 @@ class GroupMember {
   struct Watched {
     int64_t beat_at = -1;
     absl::Duration seen;
-    absl::Duration asked;  // when its presence was last looked for, or its expulsion asked for
+    absl::Duration asked;     // when its presence was last looked for, or its expulsion asked for
+    bool is_history = false;  // it joined before, and no beat of it has come since
   };
 
   absl::Status Join(Connection& connection);
@@ -96,6 +97,8 @@ class GroupMember {
   absl::Status LookAfterOthers(Connection& connection);
   absl::Status LookAfter(Connection& connection, const std::string& id,
                          const GroupMemberState& member);
+  absl::Status ExpelIfAbsent(Connection& connection, const std::string& id,
+                             const GroupMemberState& member);
   absl::Status LookAfterRevoked(Connection& connection);
   absl::Status WriteState(Connection& connection);
 

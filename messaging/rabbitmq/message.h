@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "messaging/packed_log.h"
 #include "messaging/record.h"
 
 namespace marquee::messaging::rabbitmq {
@@ -29,10 +30,6 @@ enum class Kind : uint8_t {
 };
 
 inline constexpr size_t kHeadBytes = 24;
-// A shard's offset is a stream's offset and, in these low bits, an index in a pack.
-inline constexpr int kIndexBits = 16;
-inline constexpr uint32_t kPackRecordsMax = (1u << kIndexBits) - 1;
-
 struct Head {
   Kind kind = Kind::kPack;
   uint64_t nonce = 0;
@@ -46,7 +43,7 @@ void AppendHead(const Head& head, std::string* out);
 std::string MakeMessage(const Head& head, std::string_view text);
 
 // What the author of a barrier knew when publishing it, as offsets of the stream: of all that is
-// before `known` the last message that is no barrier is right before `end`.
+// before `known` the last message that is no barrier and no anchor is right before `end`.
 struct BarrierText {
   int64_t known = 0;  // negative: nothing
   int64_t end = 0;
@@ -60,11 +57,11 @@ inline std::string_view PayloadOf(std::string_view message) { return message.sub
 
 // `base`: the shard's offset of the stream's first message.
 inline Offset ToOffset(int64_t base, int64_t stream_offset) {
-  return Offset(base + (stream_offset << kIndexBits));
+  return Offset(base + FirstOffsetOf(stream_offset).value());
 }
 // The stream's offset that holds `offset`. REQUIRES: offset >= base.
 inline int64_t ToStreamOffset(int64_t base, Offset offset) {
-  return (offset.value() - base) >> kIndexBits;
+  return MessageOf(Offset(offset.value() - base));
 }
 
 inline constexpr std::string_view kTopicsStream = "marquee.topics";

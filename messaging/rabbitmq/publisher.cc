@@ -25,16 +25,9 @@ constexpr absl::Duration kRestMax = absl::Seconds(1);
 // A publisher speaks of changes when it has made this part of what a new epoch takes.
 constexpr int64_t kSpeakDivisor = 4;
 constexpr int64_t kFollowedMax = 64;
+// So many are sent between two looks at what the broker says.
+constexpr uint64_t kSentBetweenLooks = 64;
 constexpr absl::Duration kEndTimeout = absl::Seconds(1);
-// A node that has not heard for so long that an epoch has ended is not only behind.
-constexpr absl::Duration kGoneMax = absl::Seconds(5);
-
-absl::Status SomebodyDeleted(std::string_view topic, std::string_view text) {
-  return absl::DataLossError(fmt::format(
-      "topic {}: the broker has no queue for what was published ({}): somebody else deleted a "
-      "stream or an exchange of it; restore it, or delete the topic and declare it anew",
-      topic, text));
-}
 
 }  // namespace
 
@@ -46,8 +39,12 @@ RabbitmqPublisher::RabbitmqPublisher(World& world, Topics& topics, Topic topic,
       changes_seen_(std::move(changes_seen)),
       exchange_(ExchangeOf(topic_.spec.name, topic_.identity)),
       nonce_(Random::FromSystem().Next()),
+      together_bytes_max_(world_.settings.pack ? PackGatherer::TogetherBytesMax(static_cast<size_t>(
+                                                     world_.settings.pack_bytes))
+                                               : 0),
       wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
-      open_(topic_.spec.shards) {
+      gatherer_(topic_.spec.shards, {.pack_bytes = static_cast<size_t>(world_.settings.pack_bytes),
+                                     .open_bytes = kQueueBytesMax}) {
   MARQUEE_CHECK(wake_ >= 0);
 }
 
@@ -79,31 +76,22 @@ absl::Status RabbitmqPublisher::Publish(std::span<const NewRecord> records) {
   MutexLock lock(mutex_);
   if (!error_.ok()) return TakeError();
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
-  if (open_bytes_ == 0) {
-    open_since_ = world_.clock.Uptime();
-    Wake();
-  }
-  auto pack_bytes = static_cast<size_t>(world_.settings.pack_bytes);
+  absl::Duration now = world_.clock.Uptime();
+  size_t bytes = BytesTogether(records);
+  if (bytes <= together_bytes_max_) gatherer_.MakeRoom(bytes);
   for (const NewRecord& record : records) {
     Shard shard =
         record.shard.has_value() ? *record.shard : ShardOfKey(record.key, topic_.spec.shards);
-    PackEncoder& encoder = open_[shard.value()];
-    size_t before = encoder.raw_bytes();
-    encoder.Add(record.key, record.value, record.headers, now_ms);
-    open_bytes_ += std::max<size_t>(1, encoder.raw_bytes() - before);
-    if (encoder.raw_bytes() < pack_bytes && encoder.records() < kPackRecordsMax &&
-        open_bytes_ < kQueueBytesMax) {
-      continue;
-    }
-    if (open_bytes_ < kQueueBytesMax) {
-      Seal(shard.value());
-    } else {
-      SealAll();
-    }
+    bool had_open = gatherer_.HasOpen();
+    size_t sealed_before = gatherer_.sealed_bytes();
+    gatherer_.Add(shard, record, now_ms, now);
+    bool sealed = gatherer_.sealed_bytes() != sealed_before;
+    if (sealed || !had_open) Wake();
+    if (!sealed) continue;
     MARQUEE_RETURN_IF_ERROR(WaitUntil(
         [this] {
           mutex_.AssertHeld();
-          return queue_bytes_ <= kQueueBytesMax;
+          return gatherer_.sealed_bytes() <= kQueueBytesMax;
         },
         "publishing"));
   }
@@ -114,7 +102,7 @@ absl::StatusOr<FlushedThrough> RabbitmqPublisher::Flush() {
   MutexLock lock(mutex_);
   if (!error_.ok()) return TakeError();
   if (!thread_.joinable()) return through_;
-  SealAll();
+  gatherer_.SealAll();
   flush_waits_ = true;
   Wake();
   MARQUEE_RETURN_IF_ERROR(WaitUntil(
@@ -143,37 +131,13 @@ absl::Status RabbitmqPublisher::WaitUntil(const std::function<bool()>& done,
 }
 
 absl::Status RabbitmqPublisher::TakeError() {
-  DiscardUnsent();
+  gatherer_.Clear();
   flush_waits_ = false;
   // Nothing of it is sent any more: what is on the connection ends with it.
   drop_ = true;
   if (connection_ != nullptr) connection_->Interrupt();
   Wake();
   return std::exchange(error_, absl::OkStatus());
-}
-
-void RabbitmqPublisher::DiscardUnsent() {
-  for (PackEncoder& encoder : open_) encoder.Clear();
-  open_bytes_ = 0;
-  queue_.clear();
-  queue_bytes_ = 0;
-}
-
-void RabbitmqPublisher::Seal(size_t shard) {
-  PackEncoder encoder;
-  std::swap(encoder, open_[shard]);
-  size_t bytes = encoder.raw_bytes();
-  open_bytes_ -= std::min(open_bytes_, std::max<size_t>(1, bytes));
-  queue_bytes_ += bytes;
-  queue_.push_back({Shard(static_cast<uint32_t>(shard)), std::move(encoder)});
-  Wake();
-}
-
-void RabbitmqPublisher::SealAll() {
-  for (size_t shard = 0; shard < open_.size(); ++shard) {
-    if (!open_[shard].empty()) Seal(shard);
-  }
-  open_bytes_ = 0;
 }
 
 void RabbitmqPublisher::Run() {
@@ -206,6 +170,8 @@ void RabbitmqPublisher::Run() {
 // Any part of it may be stored.
 void RabbitmqPublisher::ForgetSent() {
   sent_.clear();
+  unsent_ = 0;
+  Recount();
   for (Shard shard : touched_) tails_[shard].repeated = true;
   touched_.clear();
 }
@@ -227,6 +193,9 @@ void RabbitmqPublisher::DropConnection() {
     sent.push_back(std::move(message));
   }
   sent_ = std::move(sent);
+  unsent_ = 0;
+  on_wire_.clear();
+  Recount();
   for (Shard shard : again) tails_[shard].repeated = true;
 }
 
@@ -239,7 +208,7 @@ void RabbitmqPublisher::Trouble(const absl::Status& status) {
 
 void RabbitmqPublisher::Fail(const absl::Status& status) {
   MutexLock lock(mutex_);
-  DiscardUnsent();
+  gatherer_.Clear();
   ForgetSent();
   DropConnection();
   connect_at_ = world_.clock.Uptime() + backoff_.Next();
@@ -250,11 +219,8 @@ void RabbitmqPublisher::Fail(const absl::Status& status) {
 
 bool RabbitmqPublisher::HasWork() {
   MutexLock lock(mutex_);
-  return !queue_.empty() || !sent_.empty() || flush_waits_ || Lingered();
-}
-
-bool RabbitmqPublisher::Lingered() {
-  return open_bytes_ > 0 && world_.clock.Uptime() - open_since_ >= kLinger / 2;
+  return gatherer_.HasSealed() || !sent_.empty() || flush_waits_ ||
+         world_.clock.Uptime() >= gatherer_.LingersUntil();
 }
 
 // One round: connects, takes what the broker says, sends what there is to send.
@@ -270,13 +236,13 @@ absl::Status RabbitmqPublisher::Work() {
     return absl::OkStatus();
   }
   if (HasWork()) MARQUEE_RETURN_IF_ERROR(Fence());
-  MARQUEE_RETURN_IF_ERROR(SendAgain());
+  MARQUEE_RETURN_IF_ERROR(SendUnsent());
   MARQUEE_RETURN_IF_ERROR(SendMore());
   MARQUEE_RETURN_IF_ERROR(TakeEvents());
   if (ShouldSettle()) {
     absl::Status settled = Settle();
     if (!settled.ok()) return Gone(settled);
-    MARQUEE_RETURN_IF_ERROR(SendAgain());
+    MARQUEE_RETURN_IF_ERROR(SendUnsent());
     // What came meanwhile makes no noise any more.
     MARQUEE_RETURN_IF_ERROR(TakeEvents());
     turn_again_ = true;
@@ -284,17 +250,16 @@ absl::Status RabbitmqPublisher::Work() {
   return FinishFlush();
 }
 
-// Not for each: once for many, and where a flush waits.
+// Not for each: once for many; and where no confirm is to come, for a flush that waits, or because
+// the window is full of what is confirmed.
 bool RabbitmqPublisher::ShouldSettle() {
-  if (!IsEntity()) return false;
-  auto window = static_cast<size_t>(world_.settings.confirm_window_messages);
-  size_t confirmed = 0, unconfirmed = 0;
-  for (const Sent& message : sent_) {
-    if (!message.stored) ++(message.confirmed ? confirmed : unconfirmed);
-  }
-  if (confirmed > window / 2) return true;
+  if (!IsEntity() || unsettled_ == 0) return false;
+  auto window = static_cast<size_t>(world_.settings.window_messages());
+  if (unsettled_ > window / 2) return true;
+  if (!on_wire_.empty()) return false;
+  if (sent_.size() >= window) return true;
   MutexLock lock(mutex_);
-  return confirmed > 0 && unconfirmed == 0 && flush_waits_ && queue_.empty();
+  return unconfirmed_ == 0 && flush_waits_ && !gatherer_.HasSealed();
 }
 
 absl::Status RabbitmqPublisher::Settle() {
@@ -313,8 +278,13 @@ absl::Status RabbitmqPublisher::Settle() {
                  until = sequence](const Taken& taken) -> absl::StatusOr<Follow::Then> {
       if (taken.step == ShardCursor::Step::kMoved) {
         ended.insert(number);
+        tail->changes = 0;
         return Follow::Then::kDone;
       }
+      // What is no pack takes as much as a record.
+      tail->changes += taken.head.kind == Kind::kPack
+                           ? static_cast<int64_t>(PackRecords(PayloadOf(taken.body)))
+                           : 1;
       if (taken.head.kind == Kind::kPack && taken.head.nonce == nonce_) {
         tail->seen = std::max(tail->seen, taken.head.sequence);
         tail->seen_after = ToOffset(tail->cursor->base(), taken.stream_offset + 1);
@@ -332,12 +302,25 @@ absl::Status RabbitmqPublisher::Settle() {
       message.tag = 0;
     }
   }
+  unsent_ = 0;
+  Recount();
   PopStored();
+  for (const auto& [shard, sequence] : wanted) SpeakOfChanges(shard, &tails_[shard]);
   return absl::OkStatus();
 }
 
 void RabbitmqPublisher::PopStored() {
-  while (!sent_.empty() && sent_.front().stored) sent_.pop_front();
+  while (!sent_.empty() && sent_.front().stored) {
+    sent_.pop_front();
+    unsent_ -= std::min<size_t>(unsent_, 1);
+  }
+}
+
+void RabbitmqPublisher::Recount() {
+  unconfirmed_ = unsettled_ = 0;
+  for (const Sent& message : sent_) {
+    if (!message.stored) ++(message.confirmed ? unsettled_ : unconfirmed_);
+  }
 }
 
 absl::Status RabbitmqPublisher::Connect() {
@@ -386,8 +369,11 @@ absl::Status RabbitmqPublisher::TakeEvent(Event event) {
     case Event::Kind::kConfirmed:
       Confirm(event.tag, event.multiple);
       return absl::OkStatus();
-    case Event::Kind::kReturned:
     case Event::Kind::kChannelClosed:
+      // A permission, or the broker's limit of a message: it would be so again.
+      if (absl::IsFailedPrecondition(event.why)) return ClosedBecause(event);
+      return WhyGone(event.text);
+    case Event::Kind::kReturned:
       return WhyGone(event.text);
     case Event::Kind::kRefused:
       return absl::UnavailableError("the broker could not store a message");
@@ -397,15 +383,28 @@ absl::Status RabbitmqPublisher::TakeEvent(Event event) {
 }
 
 void RabbitmqPublisher::Confirm(uint64_t tag, bool multiple) {
-  // What was published again has a higher tag than what stands behind it.
-  for (Sent& message : sent_) {
-    if (message.tag == 0 || message.tag > tag) continue;
-    if (message.tag == tag || multiple) {
-      message.confirmed = true;
-      message.stored = !IsEntity();
-    }
+  if (tag < first_tag_ || tag - first_tag_ >= on_wire_.size()) return;
+  size_t last = tag - first_tag_;
+  for (size_t i = multiple ? 0 : last; i <= last; ++i) {
+    ConfirmOne(first_tag_ + i, std::exchange(on_wire_[i], 0));
+  }
+  while (!on_wire_.empty() && on_wire_.front() == 0) {
+    on_wire_.pop_front();
+    ++first_tag_;
   }
   PopStored();
+}
+
+void RabbitmqPublisher::ConfirmOne(uint64_t tag, uint64_t sequence) {
+  auto message =
+      std::lower_bound(sent_.begin(), sent_.end(), sequence,
+                       [](const Sent& one, uint64_t wanted) { return one.sequence < wanted; });
+  // Confirmed before, or published again since under another tag.
+  if (message == sent_.end() || message->sequence != sequence || message->tag != tag) return;
+  message->confirmed = true;
+  message->stored = !IsEntity();
+  --unconfirmed_;
+  if (!message->stored) ++unsettled_;
 }
 
 // There is no exchange or no queue to publish to.
@@ -417,84 +416,140 @@ absl::Status RabbitmqPublisher::WhyGone(std::string_view text) {
         topic_.spec.name, topic_.identity, topic.identity));
   }
   if (IsEntity()) return WhyEpochsGone(text);
-  for (uint32_t i = 0; i < topic.spec.shards; ++i) {
-    absl::Status there =
-        mine_->CheckQueue(EventStreamOf(topic.spec.name, Shard(i), topic.identity));
-    if (absl::IsNotFound(there)) break;
-    MARQUEE_RETURN_IF_ERROR(there);
-    if (i + 1 == topic.spec.shards) return absl::UnavailableError(std::string(text));
+  std::string what = "exchange " + exchange_;
+  absl::Status there = mine_->CheckExchange(exchange_);
+  for (uint32_t i = 0; there.ok() && i < topic.spec.shards; ++i) {
+    std::string stream = EventStreamOf(topic.spec.name, Shard(i), topic.identity);
+    what = "stream " + stream;
+    there = mine_->CheckQueue(stream);
   }
-  return SomebodyDeleted(topic_.spec.name, text);
+  if (!absl::IsNotFound(there) && !there.ok()) return there;
+  // That the topic was deleted may not be known here yet.
+  bool is_gone = !there.ok() && absence_.IsForGood(world_.clock.Uptime());
+  return is_gone ? DeletedUnderneath(topic_.spec.name, what)
+                 : absl::UnavailableError(std::string(text));
 }
 
 // Epochs have passed since this publisher read the shard: it begins anew in the present one. That
 // of a node that is behind may be gone for a while.
 absl::Status RabbitmqPublisher::WhyEpochsGone(std::string_view text) {
   for (auto& [shard, tail] : tails_) {
+    std::string stream = StateStreamOf(topic_.spec.name, shard, topic_.identity);
     absl::StatusOr<ShardState> state =
         ReadShardState(*mine_, topic_.spec.name, shard, topic_.identity);
     absl::Status there = state.status();
     if (there.ok()) {
-      there =
-          mine_->CheckQueue(EpochStreamOf(topic_.spec.name, shard, topic_.identity, state->epoch));
+      stream = EpochStreamOf(topic_.spec.name, shard, topic_.identity, state->epoch);
+      there = mine_->CheckQueue(stream);
     }
     tail.cursor.reset();
     tail.known = false;
     if (!absl::IsNotFound(there)) {
       MARQUEE_RETURN_IF_ERROR(there);
-      tail.gone_since.reset();
       continue;
     }
-    absl::Duration now = world_.clock.Uptime();
-    if (!tail.gone_since.has_value()) tail.gone_since = now;
-    if (now - *tail.gone_since > kGoneMax) return SomebodyDeleted(topic_.spec.name, text);
+    if (tail.absence.IsForGood(world_.clock.Uptime())) {
+      return DeletedUnderneath(topic_.spec.name, "stream " + stream);
+    }
   }
   return absl::UnavailableError(std::string(text));
 }
 
-absl::Status RabbitmqPublisher::SendAgain() {
-  for (Sent& message : sent_) {
-    if (message.tag != 0) continue;
-    ShardTail& tail = tails_[message.shard];
-    if (!tail.known) MARQUEE_RETURN_IF_ERROR(LearnTail(message.shard, &tail));
-    bool is_entity = IsEntity();
-    MARQUEE_RETURN_IF_ERROR(mine_->Publish(
-        kPublishChannel, is_entity ? "" : exchange_,
-        is_entity ? tail.cursor->stream() : fmt::to_string(message.shard.value()), message.body));
-    message.tag = mine_->published(kPublishChannel);
+// Where in sent_ the window ends.
+size_t RabbitmqPublisher::MaySend() const {
+  return std::min(sent_.size(), static_cast<size_t>(world_.settings.window_messages()));
+}
+
+// Sends what is not on this connection, in order, up to the end of the window.
+absl::Status RabbitmqPublisher::SendUnsent() {
+  while (unsent_ < MaySend() && mine_->blocked().empty()) {
+    Sent& message = sent_[unsent_];
+    uint64_t former = message.tag;
+    if (former == 0) MARQUEE_RETURN_IF_ERROR(Send(&message));
+    ++unsent_;
+    // What the broker says may take messages from sent_.
+    if (former == 0 && message.tag % kSentBetweenLooks == 0) MARQUEE_RETURN_IF_ERROR(TakeEvents());
   }
   return absl::OkStatus();
 }
 
-std::optional<RabbitmqPublisher::Sealed> RabbitmqPublisher::NextSealed() {
+absl::Status RabbitmqPublisher::Send(Sent* message) {
+  ShardTail& tail = tails_[message->shard];
+  if (!tail.known) MARQUEE_RETURN_IF_ERROR(LearnTail(message->shard, &tail));
+  bool is_entity = IsEntity();
+  MARQUEE_RETURN_IF_ERROR(
+      mine_->Publish(kPublishChannel, is_entity ? "" : exchange_,
+                     is_entity ? tail.cursor->stream() : fmt::to_string(message->shard.value()),
+                     message->body, message->plain.has_value() ? &*message->plain : nullptr));
+  message->tag = mine_->published(kPublishChannel);
+  if (on_wire_.empty()) first_tag_ = message->tag;
+  on_wire_.push_back(message->sequence);
+  return absl::OkStatus();
+}
+
+std::optional<SealedPack> RabbitmqPublisher::NextSealed() {
   MutexLock lock(mutex_);
   if (stop_ || drop_) return std::nullopt;
-  if (Lingered()) SealAll();
-  if (queue_.empty()) return std::nullopt;
-  Sealed sealed = std::move(queue_.front());
-  queue_.pop_front();
-  queue_bytes_ -= std::min(queue_bytes_, sealed.encoder.raw_bytes());
-  done_.SignalAll();
+  gatherer_.SealLingered(world_.clock.Uptime());
+  std::optional<SealedPack> sealed = gatherer_.TakeSealed();
+  if (sealed.has_value()) done_.SignalAll();
   return sealed;
 }
 
 absl::Status RabbitmqPublisher::SendMore() {
-  auto window = static_cast<size_t>(world_.settings.confirm_window_messages);
+  auto window = static_cast<size_t>(world_.settings.window_messages());
   while (sent_.size() < window && mine_->blocked().empty()) {
-    std::optional<Sealed> sealed = NextSealed();
+    std::optional<SealedPack> sealed = NextSealed();
     if (!sealed.has_value()) return absl::OkStatus();
     // From here on it is among what is sent again, whatever happens.
-    Sent message{.shard = sealed->shard, .sequence = ++sequence_, .body = {}};
-    ShardTail& tail = tails_[message.shard];
-    if (tail.unspoken >= 0) tail.unspoken += sealed->encoder.records();
-    AppendHead({.kind = Kind::kPack, .nonce = nonce_, .sequence = message.sequence}, &message.body);
-    sealed->encoder.Finish(compressor_, &message.body);
-    tail.sequence = message.sequence;
-    ++tail.unfound;
-    touched_.insert(message.shard);
-    sent_.push_back(std::move(message));
-    MARQUEE_RETURN_IF_ERROR(SendAgain());
+    MARQUEE_RETURN_IF_ERROR(Keep(&*sealed));
+    MARQUEE_RETURN_IF_ERROR(SendUnsent());
     MARQUEE_RETURN_IF_ERROR(TakeEvents());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RabbitmqPublisher::Keep(SealedPack* sealed) {
+  ShardTail& tail = tails_[sealed->shard];
+  size_t before = sent_.size();
+  if (world_.settings.pack) {
+    KeepPack(sealed);
+  } else {
+    MARQUEE_RETURN_IF_ERROR(KeepPlain(sealed));
+  }
+  tail.sequence = sequence_;
+  tail.unfound += static_cast<int64_t>(sent_.size() - before);
+  unconfirmed_ += sent_.size() - before;
+  touched_.insert(sealed->shard);
+  return absl::OkStatus();
+}
+
+void RabbitmqPublisher::KeepPack(SealedPack* sealed) {
+  Sent message{.shard = sealed->shard, .sequence = ++sequence_, .body = {}, .plain = {}};
+  AppendHead({.kind = Kind::kPack, .nonce = nonce_, .sequence = message.sequence}, &message.body);
+  sealed->encoder.Finish(compressor_, &message.body);
+  sent_.push_back(std::move(message));
+}
+
+// One message for each record; a pack of one where the record cannot be plain.
+absl::Status RabbitmqPublisher::KeepPlain(SealedPack* sealed) {
+  std::string pack;
+  sealed->encoder.Finish(compressor_, &pack);
+  decoder_.Clear();
+  MARQUEE_RETURN_IF_ERROR(decoder_.Add(pack, Offset(0)));
+  for (const Record& record : decoder_.records()) {
+    Sent message{.shard = sealed->shard, .sequence = ++sequence_, .body = {}, .plain = {}};
+    Head head{.kind = Kind::kPack, .nonce = nonce_, .sequence = message.sequence};
+    message.plain = ToPlain(head, record);
+    if (message.plain.has_value()) {
+      message.body = record.value.value_or("");
+    } else {
+      AppendHead(head, &message.body);
+      sealed->encoder.Add(record.key, record.value, record.headers,
+                          absl::ToUnixMillis(record.published));
+      sealed->encoder.Finish(compressor_, &message.body);
+    }
+    sent_.push_back(std::move(message));
   }
   return absl::OkStatus();
 }
@@ -513,6 +568,10 @@ absl::Status RabbitmqPublisher::LearnTail(Shard shard, ShardTail* tail) {
         ReadShardState(*mine_, topic_.spec.name, shard, topic_.identity);
     if (!state.ok()) return Gone(state.status());
     tail->cursor = ShardCursor::OfEntities(topic_, shard, *state, Offset(state->base));
+    tail->changes = 0;
+    tail->spoken = {.epoch = state->epoch};
+    // Somebody did not come to the end of it.
+    if (state->next_begun) changes_seen_(topic_, shard, tail->spoken);
   } else {
     absl::StatusOr<ShardView> view = GlanceAtEvents(*mine_, {topic_, shard}, absl::InfinitePast());
     if (!view.ok()) return Gone(view.status());
@@ -525,7 +584,7 @@ absl::Status RabbitmqPublisher::LearnTail(Shard shard, ShardTail* tail) {
 absl::Status RabbitmqPublisher::FinishFlush() {
   {
     MutexLock lock(mutex_);
-    if (!flush_waits_ || drop_ || !queue_.empty() || !sent_.empty()) return absl::OkStatus();
+    if (!flush_waits_ || drop_ || gatherer_.HasSealed() || !sent_.empty()) return absl::OkStatus();
   }
   FlushedThrough through;
   absl::Status found = FindTails();
@@ -535,7 +594,7 @@ absl::Status RabbitmqPublisher::FinishFlush() {
   }
   MutexLock lock(mutex_);
   // An error may have been told meanwhile.
-  if (!flush_waits_ || drop_ || !queue_.empty()) return absl::OkStatus();
+  if (!flush_waits_ || drop_ || gatherer_.HasSealed()) return absl::OkStatus();
   through_ = std::move(through);
   flush_waits_ = false;
   done_.SignalAll();
@@ -607,11 +666,12 @@ absl::Status RabbitmqPublisher::FindTail(Shard shard, ShardTail* tail) {
 }
 
 void RabbitmqPublisher::SpeakOfChanges(Shard shard, ShardTail* tail) {
-  bool is_much = tail->unspoken >= world_.settings.snapshot_records / kSpeakDivisor;
-  if (tail->unspoken >= 0 && !is_much && tail->epoch == tail->cursor->epoch()) return;
-  tail->epoch = tail->cursor->epoch();
-  tail->unspoken = 0;
-  changes_seen_(topic_, shard);
+  EpochChanges changes{.epoch = tail->cursor->epoch(), .records = tail->changes};
+  int64_t much = world_.settings.snapshot_records / kSpeakDivisor;
+  bool is_same = changes.epoch == tail->spoken.epoch;
+  if (is_same && changes.records - tail->spoken.records < much) return;
+  tail->spoken = changes;
+  changes_seen_(topic_, shard, changes);
 }
 
 // Until something is to be done: a word of the broker, a call, the linger.
@@ -621,11 +681,12 @@ void RabbitmqPublisher::Rest() {
     MutexLock lock(mutex_);
     if (stop_ || drop_ || std::exchange(turn_again_, false)) return;
     bool can_send = mine_ != nullptr && fenced_ && mine_->blocked().empty();
-    auto window = static_cast<size_t>(world_.settings.confirm_window_messages);
-    if (can_send && !queue_.empty() && sent_.size() < window) return;
+    auto window = static_cast<size_t>(world_.settings.window_messages());
+    if (can_send && ((gatherer_.HasSealed() && sent_.size() < window) || unsent_ < MaySend()))
+      return;
     absl::Duration now = world_.clock.Uptime();
-    if (open_bytes_ > 0) most = std::min(most, open_since_ + kLinger / 2 - now);
-    bool has_work = !queue_.empty() || !sent_.empty() || flush_waits_ || open_bytes_ > 0;
+    most = std::min(most, gatherer_.LingersUntil() - now);
+    bool has_work = gatherer_.HasSealed() || gatherer_.HasOpen() || !sent_.empty() || flush_waits_;
     if (mine_ == nullptr && has_work) {
       most = std::min(most, std::max(connect_at_ - now, absl::ZeroDuration()));
     }

@@ -8,7 +8,7 @@
 // A message to an entity topic counts where it is before the end of its epoch. So this publisher
 // reads what it has published, and publishes again what came too late.
 //
-// Memory: kQueueBytesMax of open and sealed packs, and the window's packs as they are sent.
+// Memory: kQueueBytesMax of open packs and of sealed ones, and the window's packs as they are sent.
 // Threads: the caller's, one at a time, and one of its own. What both touch is guarded.
 #ifndef MARQUEE_MESSAGING_RABBITMQ_PUBLISHER_H_
 #define MARQUEE_MESSAGING_RABBITMQ_PUBLISHER_H_
@@ -30,19 +30,23 @@
 #include "base/mutex.h"
 #include "messaging/broker.h"
 #include "messaging/pack.h"
+#include "messaging/pack_gatherer.h"
+#include "messaging/rabbitmq/absence.h"
 #include "messaging/rabbitmq/connection.h"
 #include "messaging/rabbitmq/follow.h"
 #include "messaging/rabbitmq/message.h"
 #include "messaging/rabbitmq/session.h"
 #include "messaging/rabbitmq/shard_cursor.h"
+#include "messaging/rabbitmq/snapshot.h"
 #include "messaging/rabbitmq/topics.h"
 
 namespace marquee::messaging::rabbitmq {
 
-inline constexpr size_t kQueueBytesMax = size_t{8} << 20;
+inline constexpr size_t kQueueBytesMax = size_t{8} << 20;  // of sealed packs
 
-// Told that a shard of an entity topic may hold enough changes for a new epoch.
-using ChangesSeen = std::function<void(const Topic& topic, Shard shard)>;
+// Told how many changes a shard of an entity topic holds, where they may be enough for a new epoch.
+using ChangesSeen =
+    std::function<void(const Topic& topic, Shard shard, const EpochChanges& changes)>;
 
 class RabbitmqPublisher final : public Publisher {
  public:
@@ -52,12 +56,10 @@ class RabbitmqPublisher final : public Publisher {
 
   absl::Status Publish(std::span<const NewRecord> records) override;
   absl::StatusOr<FlushedThrough> Flush() override;
+  // Of what fits into one pack.
+  size_t together_bytes_max() const override { return together_bytes_max_; }
 
  private:
-  struct Sealed {
-    Shard shard;
-    PackEncoder encoder;
-  };
   struct Sent {
     Shard shard;
     uint64_t sequence = 0;
@@ -65,6 +67,7 @@ class RabbitmqPublisher final : public Publisher {
     bool confirmed = false;
     bool stored = false;  // confirmed, and where it counts
     std::string body;
+    std::optional<PlainProperties> plain;  // of a message of one record, where packs are off
   };
   // What this publisher knows of a shard that it has published to. Of the thread alone.
   struct ShardTail {
@@ -80,10 +83,11 @@ class RabbitmqPublisher final : public Publisher {
     std::optional<ShardCursor> cursor;
     uint64_t seen = 0;
     Offset seen_after;
-    std::optional<absl::Duration> gone_since;  // its stream
-    // The epoch that was seen last, and the records since its changes were spoken of.
-    uint64_t epoch = 0;
-    int64_t unspoken = -1;  // -1: never
+    Absence absence;  // of its stream
+    // Of an entity topic: the changes of its present epoch, everybody's, as far as it was read.
+    int64_t changes = 0;
+    // Those that were spoken of last, or the epoch that it was found in.
+    EpochChanges spoken;
   };
 
   // Of the caller's thread.
@@ -104,13 +108,20 @@ class RabbitmqPublisher final : public Publisher {
   absl::Status TakeEvents();
   absl::Status TakeEvent(Event event);
   void Confirm(uint64_t tag, bool multiple);
-  std::optional<Sealed> NextSealed();
+  void ConfirmOne(uint64_t tag, uint64_t sequence);
+  std::optional<SealedPack> NextSealed();
+  absl::Status Keep(SealedPack* sealed);
+  void KeepPack(SealedPack* sealed);
+  absl::Status KeepPlain(SealedPack* sealed);
   absl::Status SendMore();
-  absl::Status SendAgain();
+  absl::Status SendUnsent();
+  absl::Status Send(Sent* message);
+  size_t MaySend() const;
   bool IsEntity() const { return topic_.spec.kind == TopicKind::kEntity; }
   bool ShouldSettle();
   absl::Status Settle();
   void PopStored();
+  void Recount();
   absl::Status LearnTail(Shard shard, ShardTail* tail);
   absl::Status WhyGone(std::string_view text);
   absl::Status WhyEpochsGone(std::string_view text);
@@ -121,19 +132,16 @@ class RabbitmqPublisher final : public Publisher {
   Follow FollowTail(Shard shard, ShardTail* tail);
   void SpeakOfChanges(Shard shard, ShardTail* tail);
   bool HasWork();
-  bool Lingered() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Rest();
-
-  void Seal(size_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void SealAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void DiscardUnsent() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   World& world_;
   Topics& topics_;
   const Topic topic_;
   const ChangesSeen changes_seen_;
+  Absence absence_;  // of the exchange or a stream of an event topic
   const std::string exchange_;
   const uint64_t nonce_;
+  const size_t together_bytes_max_;
   const int wake_;  // an eventfd
   std::thread thread_;
 
@@ -146,11 +154,7 @@ class RabbitmqPublisher final : public Publisher {
   absl::Status error_ ABSL_GUARDED_BY(mutex_);  // not told yet
   std::string trouble_ ABSL_GUARDED_BY(mutex_);
   FlushedThrough through_ ABSL_GUARDED_BY(mutex_);
-  std::vector<PackEncoder> open_ ABSL_GUARDED_BY(mutex_);  // by shard
-  size_t open_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::Duration open_since_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Sealed> queue_ ABSL_GUARDED_BY(mutex_);
-  size_t queue_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  PackGatherer gatherer_ ABSL_GUARDED_BY(mutex_);
   // To interrupt what its thread waits for.
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
 
@@ -158,12 +162,22 @@ class RabbitmqPublisher final : public Publisher {
   std::shared_ptr<Connection> mine_;
   std::optional<Follower> follower_;  // on it
   bool fenced_ = false;
-  std::deque<Sent> sent_;  // in order; not stored, as far as is known
+  // In order of publishing; not stored, as far as is known. Of the first so many as the window has,
+  // those before `unsent_` are on the present connection.
+  std::deque<Sent> sent_;
+  size_t unsent_ = 0;
+  size_t unconfirmed_ = 0;  // of sent_, and confirmed but not known to be where they count
+  size_t unsettled_ = 0;
+  // What was sent on the present connection, by tags without gaps from `first_tag_` on: sequences;
+  // 0: confirmed. One that was published again there has two tags, and the later one counts.
+  std::deque<uint64_t> on_wire_;
+  uint64_t first_tag_ = 1;
   bool turn_again_ = false;
   std::map<Shard, ShardTail> tails_;
   std::set<Shard> touched_;  // published to since their tails were found
   uint64_t sequence_ = 0;
   PackCompressor compressor_;
+  PackDecoder decoder_;
   absl::Duration connect_at_ = -absl::InfiniteDuration();
   Backoff backoff_;
 };

@@ -1,6 +1,7 @@
 #include "messaging/rabbitmq/rabbitmq_broker.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <map>
 #include <set>
@@ -78,6 +79,7 @@ class RabbitmqBroker final : public Broker {
                .next_node = Random::FromSystem().Below(kNodesMax)},
         session_(world_, "administration"),
         topics_(world_, session_),
+        views_(clock),
         compactor_(world_) {}
 
   absl::Status Connect() {
@@ -135,8 +137,8 @@ class RabbitmqBroker final : public Broker {
 
   absl::StatusOr<std::unique_ptr<Publisher>> OpenPublisher(std::string_view topic) override {
     MARQUEE_ASSIGN_OR_RETURN(Topic found, topics_.Find(topic));
-    ChangesSeen seen = [this](const Topic& changed, Shard shard) {
-      compactor_.Request(changed, shard);
+    ChangesSeen seen = [this](const Topic& changed, Shard shard, const EpochChanges& changes) {
+      compactor_.Request(changed, shard, changes);
     };
     return std::unique_ptr<Publisher>(
         std::make_unique<RabbitmqPublisher>(world_, topics_, std::move(found), std::move(seen)));
@@ -162,12 +164,19 @@ class RabbitmqBroker final : public Broker {
     for (Topic& topic : topics) by_name[topic.spec.name] = topic;
     std::vector<GroupInfo> infos;
     for (const std::string& group : groups) {
-      MARQUEE_RETURN_IF_ERROR(
+      absl::Status described =
           session_.Call("describing group " + group, [&](Connection& connection) -> absl::Status {
             MARQUEE_ASSIGN_OR_RETURN(GroupInfo info, DescribeGroup(connection, group, by_name));
             infos.push_back(std::move(info));
             return absl::OkStatus();
-          }));
+          });
+      // A stream of its own, or of a topic, was deleted, or made anew: the other groups, which may
+      // be others', are shown.
+      if (absl::IsNotFound(described) || absl::IsDataLoss(described)) {
+        spdlog::warn("group {} is not shown: {}", group, std::string(described.message()));
+        continue;
+      }
+      MARQUEE_RETURN_IF_ERROR(described);
     }
     return infos;
   }

@@ -40,10 +40,24 @@ constexpr Text kTexts[] = {
     {"amqp.key_file", &Settings::key_file},
 };
 
+// One of two words.
+struct Switch {
+  std::string_view name;
+  bool Settings::*field;
+  std::string_view off;
+  std::string_view on;
+};
+
+constexpr Switch kSwitches[] = {
+    {"amqp.pack", &Settings::pack, "off", "on"},
+    {"amqp.authentication", &Settings::external, "password", "external"},
+};
+
 absl::Status Unknown(std::string_view name) {
   std::vector<std::string> known;
   for (const Number& number : kNumbers) known.emplace_back(number.name);
   for (const Text& text : kTexts) known.emplace_back(text.name);
+  for (const Switch& one : kSwitches) known.emplace_back(one.name);
   return UnknownSetting(name, "RabbitMQ", known);
 }
 
@@ -55,6 +69,7 @@ absl::StatusOr<Settings> Settings::Parse(const std::map<std::string, std::string
     auto is_it = [&name = name](const auto& entry) { return entry.name == name; };
     auto number = std::find_if(std::begin(kNumbers), std::end(kNumbers), is_it);
     auto text = std::find_if(std::begin(kTexts), std::end(kTexts), is_it);
+    auto one = std::find_if(std::begin(kSwitches), std::end(kSwitches), is_it);
     if (number != std::end(kNumbers)) {
       int64_t& field = parsed.*(number->field);
       if (!absl::SimpleAtoi(value, &field) || field < number->min || field > number->max) {
@@ -64,6 +79,12 @@ absl::StatusOr<Settings> Settings::Parse(const std::map<std::string, std::string
       }
     } else if (text != std::end(kTexts)) {
       parsed.*(text->field) = value;
+    } else if (one != std::end(kSwitches)) {
+      if (value != one->on && value != one->off) {
+        return absl::InvalidArgumentError(fmt::format("setting {}: expected {} or {}, found '{}'",
+                                                      name, one->on, one->off, value));
+      }
+      parsed.*(one->field) = value == one->on;
     } else {
       return Unknown(name);
     }

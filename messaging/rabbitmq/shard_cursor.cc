@@ -106,8 +106,9 @@ absl::StatusOr<ShardCursor::Step> ShardCursor::TakeSnapshot(const Head& head,
 }
 
 absl::StatusOr<ShardCursor::Step> ShardCursor::TakeChange(int64_t stream_offset, const Head& head) {
-  // A question where the shard ends does not move it.
+  // A question where the shard ends does not move it, and an event topic's shard begins at 0.
   if (head.kind == Kind::kBarrier) return Step::kNothing;
+  if (head.kind == Kind::kAnchor && !is_entity_) return Step::kNothing;
   position_ = std::max(position_, ToOffset(base_, stream_offset + 1));
   MessageId id{head.nonce, head.sequence};
   switch (head.kind) {
@@ -127,6 +128,8 @@ absl::StatusOr<ShardCursor::Step> ShardCursor::TakeChange(int64_t stream_offset,
 }
 
 bool ShardCursor::IsRepeated(const MessageId& id) {
+  // One without a name cannot be told from others (plain.h).
+  if (id.first == 0) return false;
   if (!recent_.insert(id).second) return true;
   recent_in_order_.push_back(id);
   if (recent_in_order_.size() > kRecentMax) {

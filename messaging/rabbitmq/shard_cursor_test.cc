@@ -210,7 +210,7 @@ TEST(ShardCursorPropertyTest, EveryReaderSeesTheNewestOfEveryKeyAtEveryMoment) {
 }
 
 TEST(ShardCursorTest, APositionInTheChangesNeedsNoSnapshot) {
-  ShardState state{.epoch = 3, .base = 100 << kIndexBits};
+  ShardState state{.epoch = 3, .base = 100 << kPackIndexBits};
   auto cursor = ShardCursor::OfEntities(kTopic, Shard(0), state, ToOffset(state.base, 7));
   EXPECT_FALSE(cursor.in_snapshot());
   EXPECT_EQ(cursor.stream(), "t.0@id.3");
@@ -221,10 +221,30 @@ TEST(ShardCursorTest, APositionInTheChangesNeedsNoSnapshot) {
 }
 
 TEST(ShardCursorTest, AnEventTopicsPositionIsAPlaceInItsStream) {
-  ShardCursor cursor = ShardCursor::OfEvents(kTopic, Shard(2), Offset((5 << kIndexBits) + 3));
+  ShardCursor cursor = ShardCursor::OfEvents(kTopic, Shard(2), Offset((5 << kPackIndexBits) + 3));
   EXPECT_EQ(cursor.stream(), "t.2@id");
   EXPECT_EQ(cursor.stream_offset(), 5);
-  EXPECT_EQ(cursor.wanted(), Offset((5 << kIndexBits) + 3));
+  EXPECT_EQ(cursor.wanted(), Offset((5 << kPackIndexBits) + 3));
+}
+
+TEST(ShardCursorTest, AnEventTopicsShardWithoutRecordsIsReadUpToItsBeginning) {
+  ShardCursor cursor = ShardCursor::OfEvents(kTopic, Shard(0), Offset(0));
+  EXPECT_EQ(*cursor.Take(0, {.kind = Kind::kAnchor}, ""), ShardCursor::Step::kNothing);
+  EXPECT_EQ(cursor.position(), Offset(0));
+  EXPECT_EQ(cursor.stream_offset(), 1);
+  EXPECT_EQ(*cursor.Take(1, {.kind = Kind::kPack, .nonce = 7, .sequence = 1}, ""),
+            ShardCursor::Step::kPack);
+  EXPECT_EQ(cursor.position(), ToOffset(0, 2));
+}
+
+TEST(ShardCursorTest, AMessageComesOnceUnlessItHasNoName) {
+  ShardCursor cursor = ShardCursor::OfEvents(kTopic, Shard(0), Offset(0));
+  Head named{.kind = Kind::kPack, .nonce = 7, .sequence = 1};
+  Head nameless{.kind = Kind::kPack, .nonce = 0, .sequence = 1};
+  EXPECT_EQ(*cursor.Take(1, named, ""), ShardCursor::Step::kPack);
+  EXPECT_EQ(*cursor.Take(2, named, ""), ShardCursor::Step::kNothing);
+  EXPECT_EQ(*cursor.Take(3, nameless, ""), ShardCursor::Step::kPack);
+  EXPECT_EQ(*cursor.Take(4, nameless, ""), ShardCursor::Step::kPack);
 }
 
 TEST(SnapshotEndTest, ItComesBackAsItWas) {
@@ -268,7 +288,7 @@ TEST(MessageTest, ForeignBytesAreDataLoss) {
 }
 
 TEST(OffsetTest, AStreamsOffsetAndAnIndexComeApartAgain) {
-  for (int64_t base : {int64_t{0}, int64_t{12345} << kIndexBits, kEpochGap * 1000}) {
+  for (int64_t base : {int64_t{0}, int64_t{12345} << kPackIndexBits, kEpochGap * 1000}) {
     for (int64_t stream_offset : {int64_t{0}, int64_t{1}, int64_t{1} << 20}) {
       Offset offset = ToOffset(base, stream_offset);
       EXPECT_EQ(ToStreamOffset(base, offset), stream_offset);

@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
+#include "messaging/rabbitmq/follow.h"
 #include "messaging/rabbitmq/message.h"
 #include "messaging/rabbitmq/stream.h"
 
@@ -80,6 +81,30 @@ absl::StatusOr<ShardState> ReadShardState(Connection& connection, std::string_vi
     if (from == 0) break;
   }
   return absl::DataLossError(fmt::format("the stream {} holds no entry", stream));
+}
+
+absl::StatusOr<std::vector<ShardState>> ReadShardStates(Connection& connection,
+                                                        std::span<const ShardOfTopic> shards) {
+  std::vector<std::string> streams;
+  for (const ShardOfTopic& shard : shards) {
+    streams.push_back(StateStreamOf(shard.topic, shard.shard, shard.identity));
+  }
+  MARQUEE_ASSIGN_OR_RETURN(auto chunks, LastChunks(connection, streams));
+  std::vector<ShardState> states;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    std::optional<ShardState> newest;
+    for (const StreamMessage& message : chunks[i]) {
+      MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+      if (head.kind != Kind::kEntry) continue;
+      MARQUEE_ASSIGN_OR_RETURN(newest, ShardState::FromText(PayloadOf(message.body)));
+    }
+    if (!newest.has_value()) {
+      MARQUEE_ASSIGN_OR_RETURN(
+          newest, ReadShardState(connection, shards[i].topic, shards[i].shard, shards[i].identity));
+    }
+    states.push_back(*newest);
+  }
+  return states;
 }
 
 absl::Status WriteShardState(Connection& connection, std::string_view topic, Shard shard,

@@ -6,8 +6,10 @@
 #define MARQUEE_MESSAGING_RABBITMQ_SHARD_STATE_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -35,6 +37,14 @@ absl::Status MakeShardState(Connection& connection, std::string_view topic, Shar
                             std::string_view identity);
 absl::StatusOr<ShardState> ReadShardState(Connection& connection, std::string_view topic,
                                           Shard shard, std::string_view identity);
+struct ShardOfTopic {
+  std::string_view topic;
+  Shard shard;
+  std::string_view identity;
+};
+// Of many in about as many round trips as of one.
+absl::StatusOr<std::vector<ShardState>> ReadShardStates(Connection& connection,
+                                                        std::span<const ShardOfTopic> shards);
 absl::Status WriteShardState(Connection& connection, std::string_view topic, Shard shard,
                              std::string_view identity, const ShardState& state);
 // The state's own stream and all that it may speak of.

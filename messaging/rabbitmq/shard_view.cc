@@ -20,6 +20,8 @@ namespace {
 constexpr absl::Duration kPatience = absl::Seconds(10);
 // How often a change of epoch under one's feet is looked around.
 constexpr int kAttemptsMax = 50;
+// What was seen so long ago is not looked at again before a reader begins there.
+constexpr absl::Duration kJust = absl::Seconds(5);
 
 bool IsEvents(const ShardId& shard) { return shard.topic.spec.kind == TopicKind::kEvent; }
 
@@ -55,18 +57,31 @@ absl::StatusOr<int64_t> FirstYoung(Connection& connection, const std::string& st
   return found;
 }
 
+bool IsForEver(const ShardId& shard) {
+  return shard.topic.spec.retention == absl::InfiniteDuration();
+}
+
+// Before the first record of all there is nothing that could be missed.
+bool IsComplete(const Extent& events) { return events.begin <= ToOffset(0, 1); }
+
+// Where the records of a shard begin that ends at `end`, and whose stream begins with `first`.
+absl::StatusOr<Offset> BeginAt(const StreamMessage& first, int64_t end) {
+  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(first.body));
+  int64_t begin = head.kind == Kind::kAnchor ? first.offset + 1 : first.offset;
+  return ToOffset(0, std::min(begin, end));
+}
+
 // Where the records of an event topic's shard begin, if they end at `end`.
 absl::StatusOr<Offset> BeginOf(Connection& connection, const ShardId& shard, int64_t end,
                                absl::Time now) {
   std::string stream = StreamOf(shard);
-  if (shard.topic.spec.retention != absl::InfiniteDuration()) {
+  if (!IsForEver(shard)) {
     MARQUEE_ASSIGN_OR_RETURN(
         int64_t young, FirstYoung(connection, stream, end - 1, now - shard.topic.spec.retention));
     return ToOffset(0, young);
   }
   MARQUEE_ASSIGN_OR_RETURN(StreamMessage first, ReadFirst(connection, stream));
-  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(first.body));
-  return ToOffset(0, head.kind == Kind::kAnchor ? first.offset + 1 : first.offset);
+  return BeginAt(first, end);
 }
 
 // What messages of an event topic's stream say of its end, from a chunk on that is the last.
@@ -75,10 +90,11 @@ class EndOfEvents {
   // Takes the next message. False: what is before it has to be read first, from known() on.
   absl::StatusOr<bool> Take(int64_t offset, const Head& head, std::string_view body) {
     bool is_first = std::exchange(is_first_, false);
-    if (head.kind != Kind::kBarrier) {
+    // Where nothing was ever published the shard ends at 0, where its readers are.
+    if (head.kind != Kind::kBarrier && head.kind != Kind::kAnchor) {
       end_ = offset + 1;
       MARQUEE_ASSIGN_OR_RETURN(records_, RecordsOf(head, body));
-    } else if (is_first && offset <= asked_) {
+    } else if (head.kind == Kind::kBarrier && is_first && offset <= asked_) {
       MARQUEE_ASSIGN_OR_RETURN(BarrierText text, BarrierText::FromBytes(PayloadOf(body)));
       if (text.known < 0) {
         // Its author knew nothing: further back there is somebody who did.
@@ -143,7 +159,8 @@ absl::Status TakeAtTail(const Taken& taken, ShardViews::Tail* tail) {
 int64_t ShardView::RecordsBeyond(Offset offset) const {
   if (offset >= records_end) return 0;
   Offset from = std::max(offset, extent.begin);
-  int64_t messages = (records_end.value() - from.value() + (1 << kIndexBits) - 1) >> kIndexBits;
+  int64_t messages =
+      (records_end.value() - from.value() + (1 << kPackIndexBits) - 1) >> kPackIndexBits;
   return messages * records_a_message;
 }
 
@@ -213,26 +230,37 @@ Follow ShardViews::Looking::ToFollow(Connection& connection) {
           }};
 }
 
-// Read from the beginning of its epoch: somebody may have ended it, and others published after
-// that.
-absl::StatusOr<ShardViews::Tail*> ShardViews::FindTail(Connection& connection,
-                                                       const ShardId& shard) {
-  std::pair key(shard.topic.identity, shard.shard);
-  auto found = tails_.find(key);
-  if (found != tails_.end()) return &found->second;
-  MARQUEE_ASSIGN_OR_RETURN(ShardState state, ReadShardState(connection, shard.topic.spec.name,
-                                                            shard.shard, shard.topic.identity));
-  ShardCursor cursor = ShardCursor::OfEntities(shard.topic, shard.shard, state, Offset(state.base));
-  return &tails_
-              .emplace(key, Tail{.cursor = std::move(cursor),
-                                 .state = state,
-                                 .end = {},
-                                 .records_end = state.end})
-              .first->second;
+// Those of entity topics, each read from the beginning of its epoch: somebody may have ended it,
+// and others published after that.
+absl::Status ShardViews::FindTails(Connection& connection, std::span<Looking> lookings) {
+  std::vector<Looking*> unknown;
+  std::vector<ShardOfTopic> shards;
+  for (Looking& looking : lookings) {
+    const auto& [topic, shard] = looking.shard;
+    if (IsEvents(looking.shard) || tails_.contains({topic.identity, shard})) continue;
+    unknown.push_back(&looking);
+    shards.push_back({topic.spec.name, shard, topic.identity});
+  }
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<ShardState> states, ReadShardStates(connection, shards));
+  for (size_t i = 0; i < unknown.size(); ++i) {
+    const auto& [topic, shard] = unknown[i]->shard;
+    const ShardState& state = states[i];
+    tails_.emplace(Key(topic.identity, shard),
+                   Tail{.cursor = ShardCursor::OfEntities(topic, shard, state, Offset(state.base)),
+                        .state = state,
+                        .end = {},
+                        .records_end = state.end});
+  }
+  for (Looking& looking : lookings) {
+    const auto& [topic, shard] = looking.shard;
+    if (!IsEvents(looking.shard)) looking.tail = &tails_.at({topic.identity, shard});
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ShardViews::LookOnce(Connection& connection, std::span<Looking> lookings,
                                   absl::Time now) {
+  MARQUEE_RETURN_IF_ERROR(FindTails(connection, lookings));
   std::vector<Follow> follows;
   uint64_t nonce = Random::FromSystem().Next(), sequence = 0;
   for (Looking& looking : lookings) {
@@ -241,22 +269,38 @@ absl::Status ShardViews::LookOnce(Connection& connection, std::span<Looking> loo
     looking.send_at = 0;
     looking.end = EndOfEvents();
     looking.events = ShardCursor::OfEvents(looking.shard.topic, looking.shard.shard, Offset(0));
-    if (!IsEvents(looking.shard)) {
-      MARQUEE_ASSIGN_OR_RETURN(looking.tail, FindTail(connection, looking.shard));
-    }
     follows.push_back(looking.ToFollow(connection));
   }
   MARQUEE_RETURN_IF_ERROR(FollowAll(connection, follows, kPatience));
+  std::vector<std::string> streams;  // whose begin is to be found
+  std::vector<Looking*> of;
   for (Looking& looking : lookings) {
     if (looking.tail != nullptr) {
       looking.view = ViewOf(*looking.tail);
       continue;
     }
-    int64_t end = looking.end.end();
     looking.view.records_a_message = looking.end.records();
-    looking.view.extent.end = looking.view.records_end = ToOffset(0, end);
-    MARQUEE_ASSIGN_OR_RETURN(looking.view.extent.begin,
-                             BeginOf(connection, looking.shard, end, now));
+    looking.view.extent.end = looking.view.records_end = ToOffset(0, looking.end.end());
+    if (IsForEver(looking.shard)) {
+      streams.push_back(StreamOf(looking.shard));
+      of.push_back(&looking);
+    } else {
+      MARQUEE_ASSIGN_OR_RETURN(looking.view.extent.begin,
+                               BeginOf(connection, looking.shard, looking.end.end(), now));
+    }
+  }
+  // All at once; those that are not shown so, one by one.
+  MARQUEE_ASSIGN_OR_RETURN(auto beginnings, Beginnings(connection, streams));
+  for (size_t i = 0; i < of.size(); ++i) {
+    if (beginnings[i].empty()) {
+      MARQUEE_ASSIGN_OR_RETURN(StreamMessage first, ReadFirst(connection, streams[i]));
+      beginnings[i].push_back(std::move(first));
+    }
+    MARQUEE_RETURN_IF_ERROR(CheckShown(streams[i], beginnings[i]));
+    MARQUEE_ASSIGN_OR_RETURN(of[i]->view.extent.begin,
+                             BeginAt(beginnings[i].front(), of[i]->end.end()));
+    events_[{of[i]->shard.topic.identity, of[i]->shard.shard}] = {
+        of[i]->view.extent, of[i]->view.records_a_message, clock_.Uptime()};
   }
   return absl::OkStatus();
 }
@@ -300,6 +344,40 @@ absl::StatusOr<ShardView> ShardViews::Look(Connection& connection, const ShardId
                                            absl::Time now) {
   MARQUEE_ASSIGN_OR_RETURN(std::vector<ShardView> views, Look(connection, {&shard, 1}, now));
   return views.front();
+}
+
+const ShardViews::SeenEvents* ShardViews::JustSeen(const ShardId& shard) {
+  auto seen = events_.find({shard.topic.identity, shard.shard});
+  bool is_just = seen != events_.end() && clock_.Uptime() - seen->second.at <= kJust;
+  return is_just ? &seen->second : nullptr;
+}
+
+std::optional<StreamEnd> ShardViews::EndIfKnown(const ShardId& shard) {
+  MutexLock lock(mutex_);
+  const SeenEvents* seen = JustSeen(shard);
+  if (seen == nullptr) return std::nullopt;
+  return StreamEnd{.offset = seen->extent.end.value() >> kPackIndexBits,
+                   .records_a_message = seen->records_a_message};
+}
+
+std::optional<ShardCursor> ShardViews::IfKnown(const ShardId& shard, Offset position) {
+  MutexLock lock(mutex_);
+  if (IsEvents(shard)) {
+    const SeenEvents* seen = JustSeen(shard);
+    bool is_there = seen != nullptr && position <= seen->extent.end &&
+                    (position >= seen->extent.begin || IsComplete(seen->extent));
+    if (!is_there) return std::nullopt;
+    return ShardCursor::OfEvents(shard.topic, shard.shard, position);
+  }
+  auto found = tails_.find({shard.topic.identity, shard.shard});
+  if (found == tails_.end() || position > ViewOf(found->second).extent.end) return std::nullopt;
+  const Tail& tail = found->second;
+  if (position == Offset(0)) {
+    return ShardCursor::OfEntities(shard.topic, shard.shard, tail.state, position);
+  }
+  ShardState changes{.epoch = tail.cursor.epoch(), .base = tail.cursor.base()};
+  if (position.value() < changes.base) return std::nullopt;
+  return ShardCursor::OfEntities(shard.topic, shard.shard, changes, position);
 }
 
 absl::StatusOr<StreamEnd> EndOf(std::span<const StreamMessage> chunk) {
@@ -355,9 +433,7 @@ absl::StatusOr<ShardCursor> ShardViews::CursorAt(Connection& connection, const S
     return OutOfRange(topic, number, position, view.extent, "it is beyond the end");
   }
   if (IsEvents(shard)) {
-    // Before the first record of all there is nothing that could be missed.
-    bool complete = view.extent.begin <= ToOffset(0, 1);
-    if (position < view.extent.begin && !complete) {
+    if (position < view.extent.begin && !IsComplete(view.extent)) {
       return OutOfRange(topic, number, position, view.extent,
                         "retention has dropped what was there");
     }

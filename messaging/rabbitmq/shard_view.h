@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "messaging/broker.h"
 #include "messaging/rabbitmq/connection.h"
@@ -47,14 +49,35 @@ struct ShardView {
   int64_t RecordsBeyond(Offset offset) const;
 };
 
+// About where the records of a stream end.
+struct StreamEnd {
+  int64_t offset = 0;  // after the last that holds records, or where the last chunk begins
+  int64_t records_a_message = 1;
+
+  int64_t RecordsBeyond(int64_t stream_offset) const {
+    // The first message of all is the anchor.
+    int64_t from = std::max<int64_t>(1, stream_offset);
+    return std::max<int64_t>(0, offset - from) * records_a_message;
+  }
+};
+
 // Threads: any; one call at a time is carried out.
 class ShardViews {
  public:
+  explicit ShardViews(Clock& clock) : clock_(clock) {}
+
   // All that was confirmed before the call is before the ends. `now`: what is older than an event
   // topic's retention is not there any more.
   absl::StatusOr<std::vector<ShardView>> Look(Connection& connection,
                                               std::span<const ShardId> shards, absl::Time now);
   absl::StatusOr<ShardView> Look(Connection& connection, const ShardId& shard, absl::Time now);
+
+  // Without asking: a cursor that begins at an entity topic's start, among the changes that the
+  // last look has seen, or among the events that a look has seen just now. Its stream may be gone
+  // by now: then Look and CursorAt say what there is.
+  std::optional<ShardCursor> IfKnown(const ShardId& shard, Offset position);
+  // Of an event topic: where its records end, if it was looked at just now.
+  std::optional<StreamEnd> EndIfKnown(const ShardId& shard);
 
   // A cursor that begins there. kOutOfRange with the gap: `position` is gone or beyond the end.
   absl::StatusOr<ShardCursor> CursorAt(Connection& connection, const ShardId& shard,
@@ -71,24 +94,26 @@ class ShardViews {
 
  private:
   struct Looking;
-  absl::StatusOr<Tail*> FindTail(Connection& connection, const ShardId& shard)
+  absl::Status FindTails(Connection& connection, std::span<Looking> lookings)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status LookOnce(Connection& connection, std::span<Looking> lookings, absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  using Key = std::pair<TopicIdentity, Shard>;
+  // Of an event topic without a retention: its begin stays, and its end grows.
+  struct SeenEvents {
+    Extent extent;
+    int64_t records_a_message = 1;
+    absl::Duration at;  // uptime
+  };
+  const SeenEvents* JustSeen(const ShardId& shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Clock& clock_;
   Mutex mutex_;
-  std::map<std::pair<TopicIdentity, Shard>, Tail> tails_ ABSL_GUARDED_BY(mutex_);
+  std::map<Key, Tail> tails_ ABSL_GUARDED_BY(mutex_);
+  std::map<Key, SeenEvents> events_ ABSL_GUARDED_BY(mutex_);
 };
 
-// About where the records of a stream end.
-struct StreamEnd {
-  int64_t offset = 0;  // after the last that holds records, or where the last chunk begins
-  int64_t records_a_message = 1;
-
-  int64_t RecordsBeyond(int64_t stream_offset) const {
-    return std::max<int64_t>(0, offset - stream_offset) * records_a_message;
-  }
-};
 // `chunk`: the stream's last.
 absl::StatusOr<StreamEnd> EndOf(std::span<const StreamMessage> chunk);
 
@@ -96,7 +121,8 @@ absl::StatusOr<StreamEnd> EndOf(std::span<const StreamMessage> chunk);
 absl::StatusOr<ShardCursor> CursorAgain(Connection& connection, const Topic& topic, Shard shard,
                                         Offset position);
 
-// After the last message of an event topic's shard that is no barrier, as the node knows it.
+// After the last message of an event topic's shard that is no barrier and no anchor, as the node
+// knows it.
 absl::StatusOr<ShardView> GlanceAtEvents(Connection& connection, const ShardId& shard,
                                          absl::Time now);
 

@@ -20,13 +20,37 @@ constexpr absl::Duration kPatience = absl::Seconds(10);
 constexpr absl::Duration kDeletionsKept = absl::Hours(24);
 constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
 constexpr absl::Duration kLookInterval = absl::Milliseconds(100);
+constexpr int kMessagesBetweenRests = 64;
+constexpr int kRestFactor = 3;
+// With so many times the changes that an epoch takes, it is in a hurry.
+constexpr int64_t kHurryFactor = 4;
 constexpr absl::Duration kFailedInterval = absl::Seconds(5);
+
+// Reads a part of the time alone: publishers and readers share the broker with it, and it is not in
+// a hurry.
+class Pace {
+ public:
+  Pace(Clock& clock, bool hurry) : clock_(clock), hurry_(hurry), began_(clock.Uptime()) {}
+  // After each message.
+  void Rest() {
+    if (hurry_ || ++messages_ % kMessagesBetweenRests != 0) return;
+    clock_.SleepFor(kRestFactor * (clock_.Uptime() - began_));
+    began_ = clock_.Uptime();
+  }
+
+ private:
+  Clock& clock_;
+  const bool hurry_;
+  int64_t messages_ = 0;
+  absl::Duration began_;  // to work
+};
 
 // One change of epoch, under the shard's lock.
 class EpochChange {
  public:
-  EpochChange(Connection& connection, World& world, const Topic& topic, Shard shard, Tally* tally)
-      : connection_(connection), world_(world), topic_(topic), shard_(shard), tally_(*tally) {}
+  EpochChange(Connection& connection, World& world, const Topic& topic, Shard shard,
+              const EpochChanges& changes)
+      : connection_(connection), world_(world), topic_(topic), shard_(shard), changes_(changes) {}
 
   absl::StatusOr<bool> RunIfDue();
 
@@ -38,7 +62,15 @@ class EpochChange {
   std::string Snapshot(uint64_t epoch) const {
     return SnapshotStreamOf(name(), shard_, topic_.identity, epoch);
   }
-  absl::StatusOr<bool> IsDue();
+  bool IsDue() const {
+    return state_.next_begun || (changes_.epoch == state_.epoch && changes_.records >= Enough());
+  }
+  // From three quarters to five, so that shards that grow alike do not all begin at once: to
+  // declare and delete streams keeps a broker from all else for some ten milliseconds.
+  int64_t Enough() const {
+    int64_t about = std::max(world_.settings.snapshot_records, 2 * state_.keys);
+    return std::max<int64_t>(1, about * (6 + shard_.value() % 5) / 8);
+  }
   absl::Status DeleteEpoch(uint64_t epoch);
   absl::Status CheckReplicas(const std::vector<std::string>& streams);
   absl::Status OpenNext();
@@ -51,7 +83,7 @@ class EpochChange {
   World& world_;
   const Topic& topic_;
   const Shard shard_;
-  Tally& tally_;
+  const EpochChanges changes_;
   ShardState state_;
   ShardState next_;
   Newest newest_;
@@ -63,39 +95,11 @@ absl::Status EpochChange::DeleteEpoch(uint64_t epoch) {
   return connection_.DeleteQueue(Snapshot(epoch));
 }
 
-absl::StatusOr<bool> EpochChange::IsDue() {
-  if (state_.next_begun) return true;
-  if (tally_.epoch != state_.epoch) tally_ = {.epoch = state_.epoch};
-  std::string changes = Changes(state_.epoch);
-  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection_, changes));
-  if (last.offset >= tally_.next) {
-    PackDecoder decoder;
-    absl::Status counted =
-        ReadFrom(connection_, changes, {From::Place::kOffset, tally_.next}, kPatience,
-                 [&](StreamMessage message) -> absl::StatusOr<bool> {
-                   if (message.offset < tally_.next) return true;
-                   MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
-                   if (head.kind == Kind::kPack) {
-                     decoder.Clear();
-                     MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(message.body), Offset(0)));
-                     tally_.records += static_cast<int64_t>(decoder.records().size());
-                   } else {
-                     ++tally_.records;  // a barrier takes as much
-                   }
-                   tally_.next = message.offset + 1;
-                   return message.offset < last.offset;
-                 });
-    MARQUEE_RETURN_IF_ERROR(counted);
-  }
-  return tally_.records >= std::max(world_.settings.snapshot_records, 2 * state_.keys);
-}
-
 absl::StatusOr<bool> EpochChange::RunIfDue() {
   MARQUEE_ASSIGN_OR_RETURN(state_, ReadShardState(connection_, name(), shard_, topic_.identity));
   // Of the epoch before; or somebody who crashed may have left it.
   if (state_.epoch > 0) MARQUEE_RETURN_IF_ERROR(DeleteEpoch(state_.epoch - 1));
-  MARQUEE_ASSIGN_OR_RETURN(bool is_due, IsDue());
-  if (!is_due) return false;
+  if (!IsDue()) return false;
   next_ = {.epoch = state_.epoch + 1};
   MARQUEE_RETURN_IF_ERROR(OpenNext());
   MARQUEE_RETURN_IF_ERROR(Cut());
@@ -156,6 +160,7 @@ absl::Status EpochChange::Cut() {
 absl::Status EpochChange::Collect() {
   ShardCursor cursor = ShardCursor::OfEntities(topic_, shard_, state_, Offset(0));
   PackDecoder decoder;
+  Pace pace(world_.clock, changes_.records >= kHurryFactor * Enough());
   absl::Status read =
       FollowOne(connection_, &cursor, kPatience, [&](const Taken& taken) -> absl::StatusOr<bool> {
         if (taken.step == ShardCursor::Step::kPack) {
@@ -163,6 +168,7 @@ absl::Status EpochChange::Collect() {
           MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(taken.body), cursor.pack_first()));
           for (const Record& record : decoder.records()) newest_.Take(record);
         }
+        pace.Rest();
         return cursor.epoch() == state_.epoch;
       });
   MARQUEE_RETURN_IF_ERROR(read);
@@ -177,9 +183,10 @@ absl::Status EpochChange::Collect() {
 }
 
 absl::Status EpochChange::WriteSnapshot() {
-  std::vector<std::string> messages =
-      newest_.ToMessages(static_cast<size_t>(world_.settings.pack_bytes), covered_);
-  MARQUEE_RETURN_IF_ERROR(Append(connection_, Snapshot(next_.epoch), messages, kPatience));
+  std::vector<std::string> messages = newest_.ToMessages(
+      world_.settings.pack ? static_cast<size_t>(world_.settings.pack_bytes) : 1, covered_);
+  MARQUEE_RETURN_IF_ERROR(Append(connection_, Snapshot(next_.epoch), messages, kPatience,
+                                 /*plain=*/!world_.settings.pack));
   return ReadBack(messages);
 }
 
@@ -266,12 +273,12 @@ std::vector<std::string> Newest::ToMessages(size_t pack_bytes,
 }
 
 absl::StatusOr<bool> BeginEpochIfDue(Connection& connection, World& world, const Topic& topic,
-                                     Shard shard, Tally* tally) {
+                                     Shard shard, const EpochChanges& changes) {
   std::string lock = LockOf(topic.spec.name, shard, topic.identity);
   absl::Status locked = connection.DeclareExclusive(lock);
   if (absl::IsAborted(locked)) return false;
   MARQUEE_RETURN_IF_ERROR(locked);
-  absl::StatusOr<bool> done = EpochChange(connection, world, topic, shard, tally).RunIfDue();
+  absl::StatusOr<bool> done = EpochChange(connection, world, topic, shard, changes).RunIfDue();
   // A lock that cannot be given back goes with the connection.
   absl::Status unlocked = connection.DeleteQueue(lock);
   if (done.ok() && !unlocked.ok()) return unlocked;
@@ -290,14 +297,17 @@ Compactor::~Compactor() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Compactor::Request(const Topic& topic, Shard shard) {
+void Compactor::Request(const Topic& topic, Shard shard, const EpochChanges& changes) {
   MutexLock lock(mutex_);
   if (stop_) return;
   Due due{topic.identity, shard};
   auto not_before = not_before_.find(due);
   absl::Duration at = world_.clock.Uptime();
   if (not_before != not_before_.end()) at = std::max(at, not_before->second);
-  due_.try_emplace(due, Waiting{topic, at});
+  auto [waiting, is_new] = due_.try_emplace(due, Waiting{topic, changes, at});
+  EpochChanges& known = waiting->second.changes;
+  bool is_more = std::pair(changes.epoch, changes.records) > std::pair(known.epoch, known.records);
+  if (!is_new && is_more) known = changes;
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
   work_.Signal();
 }
@@ -321,25 +331,28 @@ void Compactor::Run() {
     auto [due, waiting] = *first;
     // What is asked for meanwhile is looked at again.
     due_.erase(first);
-    RunOne(due, waiting.topic);
+    RunOne(due, waiting);
   }
 }
 
-void Compactor::RunOne(const Due& due, const Topic& topic) {
+void Compactor::RunOne(const Due& due, const Waiting& waiting) {
   mutex_.Unlock();
-  absl::StatusOr<bool> done = Compact(topic, due.second);
+  absl::StatusOr<bool> done = Compact(due.second, waiting);
   mutex_.Lock();
   absl::Duration next = world_.clock.Uptime() + (done.ok() ? kLookInterval : kFailedInterval);
   not_before_[due] = next;
-  if (stop_ || absl::IsNotFound(done.status())) return;
-  // There may be more already, and nobody who says so again.
-  if (!done.ok() || *done) due_.try_emplace(due, Waiting{topic, next});
+  if (stop_) return;
+  // After a change of epoch to delete the one before. Of a topic that is gone whoever publishes to
+  // it is told.
+  bool again = done.ok() ? *done : !absl::IsNotFound(done.status());
+  if (again) due_.try_emplace(due, Waiting{waiting.topic, waiting.changes, next});
   if (done.ok()) return;
-  spdlog::warn("{}/{}: its snapshot is not written, and tried again later: {}", topic.spec.name,
-               due.second.value(), std::string(done.status().message()));
+  spdlog::warn("{}/{}: its snapshot is not written{}: {}", waiting.topic.spec.name,
+               due.second.value(), again ? ", and tried again later" : "",
+               std::string(done.status().message()));
 }
 
-absl::StatusOr<bool> Compactor::Compact(const Topic& topic, Shard shard) {
+absl::StatusOr<bool> Compactor::Compact(Shard shard, const Waiting& waiting) {
   std::shared_ptr<Connection> connection;
   {
     MutexLock lock(mutex_);
@@ -352,7 +365,7 @@ absl::StatusOr<bool> Compactor::Compact(const Topic& topic, Shard shard) {
     if (stop_) return absl::CancelledError("the broker object is being closed");
     connection_ = connection;
   }
-  return BeginEpochIfDue(*connection, world_, topic, shard, &tallies_[{topic.identity, shard}]);
+  return BeginEpochIfDue(*connection, world_, waiting.topic, shard, waiting.changes);
 }
 
 }  // namespace marquee::messaging::rabbitmq

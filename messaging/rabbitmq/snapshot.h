@@ -53,17 +53,16 @@ class Newest {
   Offset end_;
 };
 
-// How many records an epoch's stream holds, as far as that was counted.
-struct Tally {
+// How many records an epoch's stream holds, or more.
+struct EpochChanges {
   uint64_t epoch = 0;
-  int64_t next = 0;  // of the stream's offsets
   int64_t records = 0;
 };
 
 // Where the shard has so many changes that it is due, or where somebody has begun and not ended:
 // does it. False: nothing was done, since it is not due, or another is at it.
 absl::StatusOr<bool> BeginEpochIfDue(Connection& connection, World& world, const Topic& topic,
-                                     Shard shard, Tally* tally);
+                                     Shard shard, const EpochChanges& changes);
 
 // A thread that does so for the shards that publishers speak of.
 class Compactor {
@@ -72,24 +71,24 @@ class Compactor {
   ~Compactor();
 
   // Any thread; returns at once.
-  void Request(const Topic& topic, Shard shard);
+  void Request(const Topic& topic, Shard shard, const EpochChanges& changes);
 
  private:
   using Due = std::pair<std::string, Shard>;  // topic's identity
   void Run();
-  absl::StatusOr<bool> Compact(const Topic& topic, Shard shard);
-  void RunOne(const Due& due, const Topic& topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  struct Waiting {
+    Topic topic;
+    EpochChanges changes;
+    absl::Duration at;
+  };
+  absl::StatusOr<bool> Compact(Shard shard, const Waiting& waiting);
+  void RunOne(const Due& due, const Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   World& world_;
   std::thread thread_;
-  std::map<Due, Tally> tallies_;  // of the thread
   Mutex mutex_;
   CondVar work_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  struct Waiting {
-    Topic topic;
-    absl::Duration at;
-  };
   std::map<Due, Waiting> due_ ABSL_GUARDED_BY(mutex_);
   std::map<Due, absl::Duration> not_before_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);

@@ -6,7 +6,10 @@
 #include <utility>
 
 #include "base/status.h"
+#include "messaging/pack.h"
+#include "messaging/rabbitmq/acks.h"
 #include "messaging/rabbitmq/message.h"
+#include "messaging/rabbitmq/plain.h"
 
 namespace marquee::messaging::rabbitmq {
 namespace {
@@ -74,20 +77,19 @@ absl::StatusOr<std::vector<StreamMessage>> Look(Connection& connection, const st
   return LookOnce(connection, stream, from, prefetch, kCommitMax);
 }
 
-// `messages`: the first that the node shows. A node that shows none may be behind: another one
-// knows more.
-absl::Status CheckShown(const std::string& stream, const std::vector<StreamMessage>& messages) {
-  if (messages.empty()) {
-    return absl::UnavailableError(
-        fmt::format("the node shows nothing of the stream {}, which is not empty", stream));
+absl::Status PublishTo(Connection& connection, const std::string& stream,
+                       const std::string& message, bool plain) {
+  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message));
+  if (plain && head.kind == Kind::kPack) {
+    PackDecoder decoder;
+    MARQUEE_RETURN_IF_ERROR(decoder.Add(PayloadOf(message), Offset(0)));
+    const Record& record = decoder.records()[0];
+    std::optional<PlainProperties> properties = ToPlain(head, record);
+    if (decoder.records().size() == 1 && properties.has_value()) {
+      return connection.Publish(kLookChannel, "", stream, record.value.value_or(""), &*properties);
+    }
   }
-  if (messages.front().offset > 0) return absl::OkStatus();
-  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(messages.front().body));
-  if (head.kind == Kind::kAnchor || head.kind == Kind::kEntry) return absl::OkStatus();
-  return absl::DataLossError(fmt::format(
-      "the stream {} does not begin as each stream of ours: it was deleted and declared again by "
-      "somebody else; restore it, or delete the topic and declare it anew",
-      stream));
+  return connection.Publish(kLookChannel, "", stream, message);
 }
 
 }  // namespace
@@ -100,6 +102,21 @@ absl::Status Nudge(Connection& connection, Channel channel, const std::string& s
 absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,
                                                          const std::string& stream) {
   return Look(connection, stream, {From::Place::kLast}, kLookPrefetch);
+}
+
+// A node that shows none may be behind: another one knows more.
+absl::Status CheckShown(const std::string& stream, const std::vector<StreamMessage>& messages) {
+  if (messages.empty()) {
+    return absl::UnavailableError(
+        fmt::format("the node shows nothing of the stream {}, which is not empty", stream));
+  }
+  if (messages.front().offset > 0) return absl::OkStatus();
+  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(messages.front().body));
+  if (head.kind == Kind::kAnchor || head.kind == Kind::kEntry) return absl::OkStatus();
+  return absl::DataLossError(fmt::format(
+      "the stream {} does not begin as each stream of ours: it was deleted and declared again by "
+      "somebody else; restore it, or delete the topic and declare it anew",
+      stream));
 }
 
 absl::StatusOr<StreamMessage> ReadLast(Connection& connection, const std::string& stream) {
@@ -120,6 +137,7 @@ absl::Status ReadFrom(Connection& connection, const std::string& stream, const F
   std::string consumer = connection.NewConsumer();
   MARQUEE_RETURN_IF_ERROR(connection.Consume(kLookChannel, stream, consumer, from, kReadPrefetch));
   ChannelCloser closer(connection);
+  Acks acks(kLookChannel, kReadPrefetch / 4);
   while (true) {
     MARQUEE_ASSIGN_OR_RETURN(Event event, connection.WaitOn(kLookChannel, patience));
     switch (event.kind) {
@@ -129,7 +147,8 @@ absl::Status ReadFrom(Connection& connection, const std::string& stream, const F
                         absl::FormatDuration(patience), stream));
       case Event::Kind::kDelivery: {
         if (event.consumer != consumer) break;
-        MARQUEE_RETURN_IF_ERROR(connection.Acknowledge(kLookChannel, event.tag, false));
+        acks.Taken(event.tag);
+        MARQUEE_RETURN_IF_ERROR(acks.SendIfDue(connection, /*all_taken=*/true));
         MARQUEE_ASSIGN_OR_RETURN(bool more, take({event.stream_offset, std::move(event.body)}));
         if (!more) return absl::OkStatus();
         break;
@@ -145,8 +164,16 @@ absl::Status ReadFrom(Connection& connection, const std::string& stream, const F
   }
 }
 
+absl::Status ClosedBecause(const Event& event) {
+  if (event.text.find("larger than configured max size") == std::string::npos) return event.why;
+  return absl::FailedPreconditionError(
+      fmt::format("{}; raise max_message_size in the broker's configuration, or lower the setting "
+                  "amqp.pack_bytes",
+                  std::string(event.why.message())));
+}
+
 absl::Status Append(Connection& connection, const std::string& stream,
-                    const std::vector<std::string>& messages, absl::Duration patience) {
+                    const std::vector<std::string>& messages, absl::Duration patience, bool plain) {
   // A channel of its own each time: confirms are counted from 1.
   MARQUEE_RETURN_IF_ERROR(connection.SelectConfirms(kLookChannel));
   ChannelCloser closer(connection);
@@ -155,7 +182,7 @@ absl::Status Append(Connection& connection, const std::string& stream,
   bool returned = false;
   while (sent < messages.size() || !unconfirmed.empty()) {
     if (sent < messages.size() && unconfirmed.size() < kAppendWindow) {
-      MARQUEE_RETURN_IF_ERROR(connection.Publish(kLookChannel, "", stream, messages[sent]));
+      MARQUEE_RETURN_IF_ERROR(PublishTo(connection, stream, messages[sent], plain));
       unconfirmed.insert(++sent);
       continue;
     }
@@ -183,7 +210,7 @@ absl::Status Append(Connection& connection, const std::string& stream,
         return absl::UnavailableError(
             fmt::format("the broker has not stored what was published to the stream {}", stream));
       case Event::Kind::kChannelClosed:
-        return absl::UnavailableError(event.text);
+        return ClosedBecause(event);
       default:
         break;
     }

@@ -42,15 +42,24 @@ absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,
 absl::StatusOr<StreamMessage> ReadLast(Connection& connection, const std::string& stream);
 absl::StatusOr<StreamMessage> ReadFirst(Connection& connection, const std::string& stream);
 
+// `messages`: the first that the node shows of the stream. Errors as those of ReadFirst.
+absl::Status CheckShown(const std::string& stream, const std::vector<StreamMessage>& messages);
+
 // Hands on the messages from `from` on, in order, until `take` returns false or fails. Waits for
 // those that are still to come; kDeadlineExceeded where none comes for `patience`.
 using TakeMessage = std::function<absl::StatusOr<bool>(StreamMessage message)>;
 absl::Status ReadFrom(Connection& connection, const std::string& stream, const From& from,
                       absl::Duration patience, const TakeMessage& take);
 
+// Why the broker closed a publishing channel, and what to do where it refused a message by its
+// size. REQUIRES: kChannelClosed.
+absl::Status ClosedBecause(const Event& event);
+
 // Publishes by the default exchange and waits for the confirms of all. kNotFound: no such stream.
+// `plain`: packs of one go out as plain messages, where they can.
 absl::Status Append(Connection& connection, const std::string& stream,
-                    const std::vector<std::string>& messages, absl::Duration patience);
+                    const std::vector<std::string>& messages, absl::Duration patience,
+                    bool plain = false);
 
 // Makes the stream where it is not there, with its anchor.
 absl::Status MakeStream(Connection& connection, const std::string& stream,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "messaging/packed_log.h"
 #include "messaging/rabbitmq/follow.h"
 #include "messaging/rabbitmq/message.h"
 #include "messaging/rabbitmq/shard_view.h"
@@ -22,6 +23,10 @@ constexpr absl::Duration kReportInterval = absl::Seconds(1);
 // To ask where a stream ends, a consumer is made, and the cluster writes down each of them.
 constexpr absl::Duration kEndsInterval = absl::Seconds(1);
 constexpr int64_t kEndsPauseFactor = 20;
+// When this part of what may be sent ahead was taken, it is acknowledged; at the latest after the
+// interval: a broker does not wait for ever.
+constexpr int64_t kAcksDivisor = 4;
+constexpr absl::Duration kAckInterval = absl::Seconds(1);
 // Where there is but one node, its consumers end with the connection to it.
 constexpr absl::Duration kSilenceMax = absl::Seconds(4);
 constexpr absl::Duration kSilenceMaxOfOne = absl::Seconds(32);
@@ -44,7 +49,9 @@ RabbitmqSubscription::RabbitmqSubscription(World& world, Session& session, Topic
       session_(session),
       topics_(topics),
       views_(views),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      acks_(kReadChannel,
+            std::max<int64_t>(1, world_.settings.read_ahead_messages() / kAcksDivisor)) {}
 
 RabbitmqSubscription::~RabbitmqSubscription() {
   if (member_.has_value() && connection_ != nullptr && member_->Leave(*connection_).ok()) {
@@ -108,6 +115,7 @@ std::string RabbitmqSubscription::Purpose() const {
 
 void RabbitmqSubscription::ForgetConsumers() {
   consumers_.clear();
+  acks_.Forget();
   for (auto& [shard, started] : started_) {
     started.consumer.clear();
     started.pending.clear();
@@ -149,6 +157,9 @@ absl::Status RabbitmqSubscription::Turn(absl::Duration wait) {
       if (event.kind == Event::Kind::kNone) break;
       MARQUEE_RETURN_IF_ERROR(Dispatch(std::move(event)));
     }
+    if (!acks_.empty() && world_.clock.Uptime() >= ack_at_) {
+      MARQUEE_RETURN_IF_ERROR(acks_.Send(*connection_, !HasPending()));
+    }
     MARQUEE_RETURN_IF_ERROR(Watch());
     return member_.has_value() ? member_->Refresh(*connection_, &events_) : absl::OkStatus();
   }();
@@ -160,6 +171,8 @@ absl::Status RabbitmqSubscription::Turn(absl::Duration wait) {
 absl::Status RabbitmqSubscription::Dispatch(Event event) {
   if (event.channel != kReadChannel) return absl::OkStatus();
   if (event.kind == Event::Kind::kChannelClosed) {
+    // A permission: it would be so again.
+    if (absl::IsFailedPrecondition(event.why)) return event.why;
     return absl::UnavailableError("the broker closed the reader's channel: " + event.text);
   }
   if (event.kind == Event::Kind::kCancelled) {
@@ -189,7 +202,9 @@ absl::Status RabbitmqSubscription::Dispatch(Event event) {
   started.watch.Heard(world_.clock.Uptime(), is_news);
   if (is_known) return connection_->Acknowledge(kReadChannel, event.tag, false);
   bool holds_records = head.ok() && head->kind == Kind::kPack;
-  started.pending.push_back({event.tag, event.stream_offset, holds_records, std::move(event.body)});
+  int64_t records =
+      holds_records ? static_cast<int64_t>(PackRecords(PayloadOf(event.body))) : int64_t{0};
+  started.pending.push_back({event.tag, event.stream_offset, records, std::move(event.body)});
   return absl::OkStatus();
 }
 
@@ -207,33 +222,28 @@ absl::Status RabbitmqSubscription::Consume(const TopicShard& shard, Started* sta
   if (absl::IsNotFound(there)) {
     MARQUEE_RETURN_IF_ERROR(Resolve(shard, started));
     there = connection_->CheckQueue(started->cursor.stream());
-    // It changes at this very moment: the next turn finds out.
-    if (absl::IsNotFound(there)) return absl::OkStatus();
+    // It may change at this very moment: a later turn finds out.
+    if (absl::IsNotFound(there)) return StillGone(shard, started);
   }
   MARQUEE_RETURN_IF_ERROR(there);
-  std::string consumer = connection_->NewConsumer();
-  absl::Status status = connection_->Consume(kReadChannel, started->cursor.stream(), consumer,
-                                             BeforeOf(started->cursor),
-                                             static_cast<int>(world_.settings.prefetch_messages));
-  if (absl::IsNotFound(status)) {
-    return absl::UnavailableError(std::string(status.message()));
-  }
-  MARQUEE_RETURN_IF_ERROR(status);
-  started->consumer = consumer;
-  consumers_[consumer] = shard;
-  started->watch.Begun(world_.clock.Uptime());
-  return absl::OkStatus();
+  return Ask(shard, started);
 }
 
-absl::Status RabbitmqSubscription::Renew(const TopicShard& shard, Started* started) {
-  consumers_.erase(started->consumer);
-  MARQUEE_RETURN_IF_ERROR(connection_->CancelSoon(kReadChannel, started->consumer));
+// Without waiting for an answer: many are asked for at once.
+absl::Status RabbitmqSubscription::Ask(const TopicShard& shard, Started* started) {
   started->consumer = connection_->NewConsumer();
   consumers_[started->consumer] = shard;
   started->watch.Begun(world_.clock.Uptime());
   return connection_->ConsumeSoon(kReadChannel, started->cursor.stream(), started->consumer,
                                   BeforeOf(started->cursor),
-                                  static_cast<int>(world_.settings.prefetch_messages));
+                                  static_cast<int>(world_.settings.read_ahead_messages()));
+}
+
+absl::Status RabbitmqSubscription::Renew(const TopicShard& shard, Started* started) {
+  consumers_.erase(started->consumer);
+  MARQUEE_RETURN_IF_ERROR(acks_.Send(*connection_, !HasPending()));
+  MARQUEE_RETURN_IF_ERROR(connection_->CancelSoon(kReadChannel, started->consumer));
+  return Ask(shard, started);
 }
 
 // Of consumers that are silent though all that came of them was handed out.
@@ -294,12 +304,7 @@ absl::Status RabbitmqSubscription::Resolve(const TopicShard& shard, Started* sta
         fmt::format("topic {} was deleted and declared again: it was {}, it is {}; start anew",
                     shard.topic, started->topic.identity, topic.identity));
   }
-  if (topic.spec.kind == TopicKind::kEvent) {
-    return absl::DataLossError(fmt::format(
-        "{}/{}: its stream {} was deleted by somebody else; restore it, or delete the topic and "
-        "declare it anew",
-        shard.topic, shard.shard.value(), started->cursor.stream()));
-  }
+  if (topic.spec.kind == TopicKind::kEvent) return absl::OkStatus();
   absl::StatusOr<ShardCursor> cursor =
       CursorAgain(*connection_, topic, shard.shard, started->cursor.position());
   if (absl::IsNotFound(cursor.status())) return absl::OkStatus();
@@ -308,17 +313,23 @@ absl::Status RabbitmqSubscription::Resolve(const TopicShard& shard, Started* sta
   return absl::OkStatus();
 }
 
+// What the shard is read from now is not there either. That the topic was deleted may not be known
+// here yet.
+absl::Status RabbitmqSubscription::StillGone(const TopicShard& shard, Started* started) {
+  if (!started->absence.IsForGood(world_.clock.Uptime())) return absl::OkStatus();
+  return DeletedUnderneath(shard.topic, "stream " + started->cursor.stream());
+}
+
 absl::StatusOr<Delivery> RabbitmqSubscription::Poll(absl::Duration wait) {
   absl::Duration give_up = world_.clock.Uptime() + wait;
   absl::Duration wait_max = member_.has_value() ? kMemberWaitMax : kReaderWaitMax;
   absl::Duration slice = absl::ZeroDuration();
   decoder_.Clear();
   while (true) {
-    size_t before = events_.size();
     MARQUEE_RETURN_IF_ERROR(Turn(slice));
-    for (size_t i = before; i < events_.size(); ++i) {
-      if (events_[i].kind != OwnershipEvent::Kind::kLost) continue;
-      auto lost = started_.find(events_[i].shard);
+    for (const OwnershipEvent& event : events_) {
+      if (event.kind != OwnershipEvent::Kind::kLost) continue;
+      auto lost = started_.find(event.shard);
       if (lost == started_.end()) continue;
       StopConsumer(&lost->second);
       started_.erase(lost);
@@ -341,10 +352,15 @@ absl::StatusOr<Delivery> RabbitmqSubscription::Poll(absl::Duration wait) {
   }
 }
 
-bool RabbitmqSubscription::IsBeingRevoked(const TopicShard& shard) const {
+bool RabbitmqSubscription::IsUntold(OwnershipEvent::Kind kind, const TopicShard& shard) const {
   return std::any_of(events_.begin(), events_.end(), [&](const OwnershipEvent& event) {
-    return event.kind == OwnershipEvent::Kind::kRevoked && event.shard == shard;
+    return event.kind == kind && event.shard == shard;
   });
+}
+
+bool RabbitmqSubscription::HasPending() const {
+  return std::any_of(started_.begin(), started_.end(),
+                     [](const auto& started) { return !started.second.pending.empty(); });
 }
 
 absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::NextBatch() {
@@ -352,7 +368,7 @@ absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::NextBatch() {
   for (size_t i = 0; i < started_.size(); ++i, ++next) {
     if (next == started_.end()) next = started_.begin();
     // Whoever releases it on being told would not expect records of it afterwards.
-    if (IsBeingRevoked(next->first)) continue;
+    if (IsUntold(OwnershipEvent::Kind::kRevoked, next->first)) continue;
     if (member_.has_value() && !member_->CheckOwns(next->first).ok()) continue;
     MARQUEE_ASSIGN_OR_RETURN(std::optional<Batch> batch, ReadOne(next->first, &next->second));
     if (!batch.has_value()) continue;
@@ -376,21 +392,27 @@ absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::TakePending(const Top
   // Moved out first; what is refused stays readable, since the position has not moved.
   Pending message = std::move(started->pending.front());
   started->pending.pop_front();
-  MARQUEE_RETURN_IF_ERROR(connection_->Acknowledge(kReadChannel, message.tag, false));
+  if (acks_.empty()) ack_at_ = world_.clock.Uptime() + kAckInterval;
+  acks_.Taken(message.tag);
+  MARQUEE_RETURN_IF_ERROR(acks_.SendIfDue(*connection_, !HasPending()));
   ShardCursor& cursor = started->cursor;
   if (message.stream_offset < cursor.stream_offset()) return std::optional<Batch>();
   absl::StatusOr<std::optional<Batch>> batch = [&]() -> absl::StatusOr<std::optional<Batch>> {
     MARQUEE_RETURN_IF_ERROR(CheckGap(shard, *started, message.stream_offset));
     MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
     Offset before = cursor.position();
+    if (cursor.in_snapshot()) started->whole = false;
     MARQUEE_ASSIGN_OR_RETURN(ShardCursor::Step step,
                              cursor.Take(message.stream_offset, head, message.body));
     if (step == ShardCursor::Step::kMoved) StopConsumer(started);
-    // A repeat: nobody would learn that the position has passed it.
-    if (step == ShardCursor::Step::kNothing && head.kind == Kind::kPack) {
-      return Batch{.shard = shard, .records = {}, .next = cursor.position()};
+    if (step != ShardCursor::Step::kPack) {
+      // A repeat, or the end of an epoch: nobody would learn that the position has passed it.
+      if (cursor.position() <= before) return std::optional<Batch>();
+      return Batch{.shard = shard,
+                   .records = {},
+                   .next = cursor.position(),
+                   .whole = std::exchange(started->whole, true)};
     }
-    if (step != ShardCursor::Step::kPack) return std::optional<Batch>();
     absl::StatusOr<std::optional<Batch>> decoded =
         Decode(shard, started, PayloadOf(message.body), cursor.pack_first());
     if (!decoded.ok()) {
@@ -398,7 +420,10 @@ absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::TakePending(const Top
       return decoded;
     }
     if (!decoder_.records().empty()) cursor.Delivered(decoder_.records().back().offset);
-    if (decoded->has_value()) (*decoded)->next = cursor.position();
+    if (decoded->has_value()) {
+      (*decoded)->next = cursor.position();
+      (*decoded)->whole = std::exchange(started->whole, true);
+    }
     return decoded;
   }();
   // Read again from there, and be refused again.
@@ -441,71 +466,101 @@ absl::StatusOr<std::optional<Batch>> RabbitmqSubscription::Decode(const TopicSha
                                                                   std::string_view pack,
                                                                   Offset first) {
   decoder_.Clear();
-  absl::Status decoded = decoder_.Add(pack, first);
+  const ShardCursor& cursor = started->cursor;
+  // A snapshot's records have their own offsets, a stream's those of their message.
+  Offset end = cursor.in_snapshot() ? kOffsetMax : ToOffset(cursor.base(), cursor.stream_offset());
+  absl::Status decoded = decoder_.Add(pack, first, end);
   if (!decoded.ok()) {
     return Annotate(decoded, fmt::format("{}/{} at offset {}", shard.topic, shard.shard.value(),
                                          first.value()));
   }
   std::span<const Record> records = decoder_.records();
+  started->records_a_message = std::max<int64_t>(1, static_cast<int64_t>(records.size()));
   absl::Time newest = absl::InfinitePast();
   for (const Record& record : records) newest = std::max(newest, record.published);
   MARQUEE_RETURN_IF_ERROR(CheckRetention(shard, started, newest));
-  Offset wanted = started->cursor.wanted();
-  auto begin = std::find_if(records.begin(), records.end(), [&](const Record& record) {
-    return record.offset >= wanted &&
-           (!started->since.has_value() || record.published >= *started->since);
-  });
-  if (begin == records.end()) return std::optional<Batch>();
+  std::span<const Record> wanted = WantedOf(records, cursor.wanted(), started->since);
+  if (started->since.has_value() && wanted.size() != records.size()) started->whole = false;
+  if (wanted.empty()) return std::optional<Batch>();
   started->since.reset();
-  return Batch{.shard = shard,
-               .records = records.subspan(static_cast<size_t>(begin - records.begin())),
-               .next = {}};
+  return Batch{.shard = shard, .records = wanted, .next = {}};
 }
 
 absl::StatusOr<RabbitmqSubscription::Started> RabbitmqSubscription::Begin(
     Connection& connection, const Topic& topic, Shard shard, const StartPosition& position) {
   absl::Time now = world_.clock.Now();
   ShardId id{topic, shard};
-  Offset offset;
-  std::optional<absl::Time> since;
-  MARQUEE_ASSIGN_OR_RETURN(ShardView view, views_.Look(connection, id, now));
-  if (const auto* at = std::get_if<Position>(&position.at)) {
-    if (at->topic_identity != topic.identity) {
-      return absl::FailedPreconditionError(fmt::format(
-          "{}/{}: the position is of a topic with identity {}, but this one has {}: it was deleted "
-          "and declared again",
-          topic.spec.name, shard.value(), at->topic_identity, topic.identity));
-    }
-    offset = at->offset;
-  } else {
-    bool is_latest = std::holds_alternative<StartPosition::Latest>(position.at);
-    offset = is_latest ? view.extent.end : view.extent.begin;
-    if (!is_latest && topic.spec.kind == TopicKind::kEntity) offset = Offset(0);
-    if (const auto* time = std::get_if<StartPosition::Since>(&position.at)) since = time->time;
+  const auto* at = std::get_if<Position>(&position.at);
+  if (at != nullptr && at->topic_identity != topic.identity) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{}/{}: the position is of a topic with identity {}, but this one has {}: it was deleted "
+        "and declared again",
+        topic.spec.name, shard.value(), at->topic_identity, topic.identity));
   }
-  MARQUEE_ASSIGN_OR_RETURN(ShardCursor cursor, views_.CursorAt(connection, id, offset, view));
+  std::optional<absl::Time> since;
+  if (const auto* time = std::get_if<StartPosition::Since>(&position.at)) since = time->time;
+  std::optional<ShardCursor> cursor;
+  if (at != nullptr) cursor = views_.IfKnown(id, at->offset);
+  bool is_entity = topic.spec.kind == TopicKind::kEntity;
+  if (is_entity && std::holds_alternative<StartPosition::Earliest>(position.at)) {
+    cursor = views_.IfKnown(id, Offset(0));
+  }
+  if (cursor.has_value()) {
+    absl::Status there = connection.CheckQueue(cursor->stream());
+    if (!there.ok() && !absl::IsNotFound(there)) return there;
+    if (!there.ok()) cursor.reset();
+  }
+  if (!cursor.has_value()) {
+    MARQUEE_ASSIGN_OR_RETURN(ShardView view, views_.Look(connection, id, now));
+    bool is_latest = std::holds_alternative<StartPosition::Latest>(position.at);
+    Offset offset = is_latest ? view.extent.end : view.extent.begin;
+    if (!is_latest && is_entity) offset = Offset(0);
+    if (at != nullptr) offset = at->offset;
+    MARQUEE_ASSIGN_OR_RETURN(cursor, views_.CursorAt(connection, id, offset, view));
+  }
+  std::optional<StreamEnd> end = views_.EndIfKnown(id);
   bool has_others = world_.url.nodes.size() > 1;
+  std::string stream = cursor->stream();
   return Started{.topic = topic,
-                 .cursor = std::move(cursor),
+                 .cursor = *std::move(cursor),
                  .watch = ConsumerWatch(has_others ? kSilenceMax : kSilenceMaxOfOne),
                  .consumer = {},
+                 .absence = {},
                  .pending = {},
-                 .end = {},
-                 .end_of = {},
+                 .end = end.value_or(StreamEnd()),
+                 .end_of = end.has_value() ? std::move(stream) : std::string(),
+                 .records_a_message = 1,
                  .since = since,
+                 .whole = true,
                  .past_retention = false};
 }
 
 absl::Status RabbitmqSubscription::Start(const TopicShard& shard, const StartPosition& position) {
-  if (member_.has_value()) MARQUEE_RETURN_IF_ERROR(member_->CheckOwns(shard));
-  MARQUEE_ASSIGN_OR_RETURN(Topic topic, topics_.FindShard(shard));
+  if (member_.has_value()) {
+    // Its connection may have ended since the last poll, and others expel it when it has.
+    MARQUEE_RETURN_IF_ERROR(Turn(absl::ZeroDuration()));
+    MARQUEE_RETURN_IF_ERROR(member_->CheckOwns(shard));
+    // And it may be its own again, with another generation.
+    if (IsUntold(OwnershipEvent::Kind::kLost, shard)) {
+      return absl::AbortedError(
+          fmt::format("group {}: {}/{} was lost, and gained again; poll to learn of it",
+                      options_.group, shard.topic, shard.shard.value()));
+    }
+  }
   std::optional<Started> begun;
-  MARQUEE_RETURN_IF_ERROR(session_.Call(
-      fmt::format("starting {}/{}", shard.topic, shard.shard.value()),
-      [&](Connection& connection) -> absl::Status {
-        MARQUEE_ASSIGN_OR_RETURN(begun, Begin(connection, topic, shard.shard, position));
-        return absl::OkStatus();
-      }));
+  auto begin = [&](const absl::StatusOr<Topic>& topic) -> absl::Status {
+    MARQUEE_RETURN_IF_ERROR(topic.status());
+    return session_.Call(fmt::format("starting {}/{}", shard.topic, shard.shard.value()),
+                         [&](Connection& connection) -> absl::Status {
+                           MARQUEE_ASSIGN_OR_RETURN(
+                               begun, Begin(connection, *topic, shard.shard, position));
+                           return absl::OkStatus();
+                         });
+  };
+  // Whether it is still the topic of that name is asked where what is known of it does not do.
+  absl::Status status = begin(topics_.RecallShard(shard));
+  if (!status.ok() && !absl::IsDeadlineExceeded(status)) status = begin(topics_.FindShard(shard));
+  MARQUEE_RETURN_IF_ERROR(status);
   auto former = started_.find(shard);
   if (former != started_.end()) StopConsumer(&former->second);
   started_.insert_or_assign(shard, *std::move(begun));
@@ -516,8 +571,12 @@ void RabbitmqSubscription::StopConsumer(Started* started) {
   started->pending.clear();
   if (started->consumer.empty()) return;
   consumers_.erase(started->consumer);
-  // One that cannot be cancelled is so because the connection breaks; the next turn finds out.
-  if (connection_ != nullptr) (void)connection_->Cancel(kReadChannel, started->consumer);
+  // Without waiting for an answer, which may be that the channel was closed: only an event of the
+  // channel says so, and the next turn takes it. So it does where the connection breaks.
+  if (connection_ != nullptr) {
+    (void)acks_.Send(*connection_, !HasPending());
+    (void)connection_->CancelSoon(kReadChannel, started->consumer);
+  }
   started->consumer.clear();
 }
 
@@ -527,7 +586,8 @@ absl::Status RabbitmqSubscription::Release(const TopicShard& shard) {
     StopConsumer(&started->second);
     started_.erase(started);
   }
-  if (!member_.has_value()) return absl::OkStatus();
+  // What it has by now is another generation, of which the next poll tells.
+  if (!member_.has_value() || IsUntold(OwnershipEvent::Kind::kLost, shard)) return absl::OkStatus();
   // Where it cannot be said, the connection is broken, and with it all is given up.
   return Survive(member_->Release(connection_.get(), shard));
 }
@@ -549,22 +609,40 @@ absl::StatusOr<int64_t> RabbitmqSubscription::Lag(const TopicShard& shard) {
   MARQUEE_CHECK(found != started_.end());
   const Started& started = found->second;
   if (HasAll(started)) return 0;
-  // Who asks for one asks for all.
-  bool is_known = !started.consumer.empty() && started.end_of == started.cursor.stream();
-  if (!is_known || world_.clock.Uptime() >= ask_ends_at_ || world_.clock.IsManual()) {
-    MARQUEE_RETURN_IF_ERROR(RefreshEnds());
-  }
-  int64_t here = std::count_if(started.pending.begin(), started.pending.end(),
-                               [](const Pending& message) { return message.holds_records; });
-  return std::max(started.end.RecordsBeyond(started.cursor.stream_offset()), here);
+  if (ShouldAskForEnd(started)) MARQUEE_RETURN_IF_ERROR(RefreshEnds());
+  int64_t here = 0;
+  for (const Pending& message : started.pending) here += message.records;
+  return std::max(Beyond(started), here);
 }
 
+// Where questions are all that the last chunk holds, it does not show how large messages are.
+int64_t RabbitmqSubscription::Beyond(const Started& started) {
+  StreamEnd end = started.end;
+  end.records_a_message = std::max(end.records_a_message, started.records_a_message);
+  return end.RecordsBeyond(started.cursor.stream_offset());
+}
+
+// Whoever has come to where the shard ended, and is sent less ahead than the broker might, has here
+// all that its node has.
+bool RabbitmqSubscription::ShouldAskForEnd(const Started& started) const {
+  if (!KnowsEnd(started) || world_.clock.IsManual()) return true;
+  bool is_behind = Beyond(started) > 0 || 2 * static_cast<int64_t>(started.pending.size()) >=
+                                              world_.settings.read_ahead_messages();
+  return is_behind && world_.clock.Uptime() >= ask_ends_at_;
+}
+
+bool RabbitmqSubscription::KnowsEnd(const Started& started) const {
+  return !started.consumer.empty() && started.end_of == started.cursor.stream();
+}
+
+// Of all shards, or of those alone that were started since.
 absl::Status RabbitmqSubscription::RefreshEnds() {
   absl::Duration began = world_.clock.Uptime();
+  bool is_time = began >= ask_ends_at_ || world_.clock.IsManual();
   std::vector<Started*> asked_for;
   std::vector<std::string> streams;
   for (auto& [shard, started] : started_) {
-    if (HasAll(started)) continue;
+    if (HasAll(started) || !ShouldAskForEnd(started) || (!is_time && KnowsEnd(started))) continue;
     asked_for.push_back(&started);
     streams.push_back(started.cursor.stream());
   }
@@ -582,6 +660,7 @@ absl::Status RabbitmqSubscription::RefreshEnds() {
     if (!asked.ok()) started.end = {.offset = started.cursor.stream_offset() + 1};
     started.end_of = started.cursor.stream();
   }
+  if (!is_time) return absl::OkStatus();
   // Where the broker is slow, it is not what keeps the reader from reading.
   absl::Duration now = world_.clock.Uptime();
   ask_ends_at_ = now + std::max(kEndsInterval, kEndsPauseFactor * (now - began));
@@ -605,6 +684,20 @@ absl::Status RabbitmqSubscription::ReportPosition(const TopicShard& shard, Offse
   return WriteReports(/*at_once=*/false);
 }
 
+namespace {
+
+// Without waiting until they are stored: the next ones say more.
+absl::Status SendReports(Connection& connection, const std::string& stream,
+                         std::span<const std::string> entries) {
+  MARQUEE_RETURN_IF_ERROR(connection.CheckQueue(stream));
+  for (const std::string& entry : entries) {
+    MARQUEE_RETURN_IF_ERROR(connection.Send(kPublishChannel, stream, entry));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status RabbitmqSubscription::WriteReports(bool at_once) {
   if (reports_.empty()) return absl::OkStatus();
   absl::Duration now = world_.clock.Uptime();
@@ -625,9 +718,10 @@ absl::Status RabbitmqSubscription::WriteReports(bool at_once) {
               kPatience));
           has_report_stream_ = true;
         }
-        absl::Status appended = Append(connection, stream, entries, kPatience);
-        has_report_stream_ = !absl::IsNotFound(appended);
-        return appended;
+        absl::Status status = at_once ? Append(connection, stream, entries, kPatience)
+                                      : SendReports(connection, stream, entries);
+        has_report_stream_ = !absl::IsNotFound(status);
+        return status;
       });
   MARQUEE_RETURN_IF_ERROR(written);
   reports_.clear();

@@ -21,6 +21,8 @@
 #include "absl/time/time.h"
 #include "messaging/broker.h"
 #include "messaging/pack.h"
+#include "messaging/rabbitmq/absence.h"
+#include "messaging/rabbitmq/acks.h"
 #include "messaging/rabbitmq/connection.h"
 #include "messaging/rabbitmq/consumer_watch.h"
 #include "messaging/rabbitmq/group_member.h"
@@ -49,7 +51,7 @@ class RabbitmqSubscription final : public Subscription {
   struct Pending {
     uint64_t tag = 0;
     int64_t stream_offset = 0;
-    bool holds_records = false;
+    int64_t records = 0;
     std::string body;
   };
   struct Started {
@@ -57,12 +59,17 @@ class RabbitmqSubscription final : public Subscription {
     ShardCursor cursor;
     ConsumerWatch watch;
     std::string consumer;         // empty: none
+    Absence absence;              // of its stream
     std::deque<Pending> pending;  // sent by the broker, not handed out
     // As it was when those of all shards were asked for, and of which stream.
     StreamEnd end;
     std::string end_of;
+    int64_t records_a_message = 1;  // in the last that was handed out
     // Of a start at a time: until then nothing is handed out.
     std::optional<absl::Time> since;
+    // Nothing was passed over since the last batch: neither what a snapshot has the newest of
+    // alone, nor what is before a time.
+    bool whole = true;
     // A record that retention keeps is before the position, so all that follow are kept too.
     bool past_retention = false;
   };
@@ -76,13 +83,16 @@ class RabbitmqSubscription final : public Subscription {
   absl::Status Turn(absl::Duration wait);
   absl::Status ConsumeAll();
   absl::Status Consume(const TopicShard& shard, Started* started);
+  absl::Status Ask(const TopicShard& shard, Started* started);
   absl::Status Renew(const TopicShard& shard, Started* started);
   absl::Status Watch();
   void NudgeAll(std::span<const std::string> streams);
   absl::Status LookElsewhere(const Started& started);
   std::string Purpose() const;
   absl::Status Resolve(const TopicShard& shard, Started* started);
+  absl::Status StillGone(const TopicShard& shard, Started* started);
   absl::Status Dispatch(Event event);
+  bool HasPending() const;
   absl::StatusOr<std::optional<Batch>> NextBatch();
   absl::StatusOr<std::optional<Batch>> ReadOne(const TopicShard& shard, Started* started);
   absl::StatusOr<std::optional<Batch>> TakePending(const TopicShard& shard, Started* started);
@@ -90,11 +100,15 @@ class RabbitmqSubscription final : public Subscription {
   absl::StatusOr<std::optional<Batch>> Decode(const TopicShard& shard, Started* started,
                                               std::string_view pack, Offset first);
   absl::Status CheckRetention(const TopicShard& shard, Started* started, absl::Time newest);
-  bool IsBeingRevoked(const TopicShard& shard) const;
+  // Whether the next poll tells of it.
+  bool IsUntold(OwnershipEvent::Kind kind, const TopicShard& shard) const;
   absl::StatusOr<Started> Begin(Connection& connection, const Topic& topic, Shard shard,
                                 const StartPosition& position);
   absl::Status WriteReports(bool at_once);
   bool HasAll(const Started& started) const;
+  static int64_t Beyond(const Started& started);
+  bool KnowsEnd(const Started& started) const;
+  bool ShouldAskForEnd(const Started& started) const;
   absl::Status RefreshEnds();
   void StopConsumer(Started* started);
 
@@ -111,6 +125,8 @@ class RabbitmqSubscription final : public Subscription {
   std::vector<OwnershipEvent> events_;  // not delivered yet
   std::map<TopicShard, Started> started_;
   std::map<std::string, TopicShard> consumers_;
+  Acks acks_;
+  absl::Duration ack_at_;                                   // what waits there, at the latest
   absl::Duration ask_ends_at_ = -absl::InfiniteDuration();  // again, at the earliest
   TopicShard last_read_;  // the next batch is of one after it, in turn
   PackDecoder decoder_;

@@ -31,6 +31,12 @@ absl::Status NoTopic(std::string_view name) {
 
 }  // namespace
 
+absl::Status DeletedUnderneath(std::string_view topic, std::string_view what) {
+  return absl::DataLossError(fmt::format(
+      "topic {}: somebody else deleted its {}; restore it, or delete the topic and declare it anew",
+      topic, what));
+}
+
 std::string TopicLog::Declared(const Topic& topic) {
   bool forever = topic.spec.retention == absl::InfiniteDuration();
   return fmt::format("topic\t{}\t{}\t{}\t{}\t{}", topic.spec.name, topic.identity,
@@ -194,6 +200,13 @@ absl::StatusOr<Topic> Topics::Find(std::string_view name) {
 
 absl::StatusOr<Topic> Topics::FindShard(const TopicShard& shard) {
   MARQUEE_ASSIGN_OR_RETURN(Topic topic, Find(shard.topic));
+  MARQUEE_RETURN_IF_ERROR(CheckShard(topic.spec, shard.shard));
+  return topic;
+}
+
+absl::StatusOr<Topic> Topics::RecallShard(const TopicShard& shard) {
+  MutexLock lock(mutex_);
+  MARQUEE_ASSIGN_OR_RETURN(Topic topic, Known(shard.topic));
   MARQUEE_RETURN_IF_ERROR(CheckShard(topic.spec, shard.shard));
   return topic;
 }

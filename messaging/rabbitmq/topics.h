@@ -26,6 +26,10 @@ struct Topic {
   TopicIdentity identity;
 };
 
+// Somebody else deleted `what`, as in "stream ratings.1@…", of the topic: kDataLoss, with what may
+// be done.
+absl::Status DeletedUnderneath(std::string_view topic, std::string_view what);
+
 // What the entries say. A pure fold.
 class TopicLog {
  public:
@@ -53,6 +57,9 @@ class Topics {
   absl::StatusOr<Topic> Find(std::string_view name);
   // Also checks that there is such a shard.
   absl::StatusOr<Topic> FindShard(const TopicShard& shard);
+  // The same without asking the broker, as it was found the last time. It may be another by now, or
+  // gone: then its streams are.
+  absl::StatusOr<Topic> RecallShard(const TopicShard& shard);
   absl::StatusOr<std::vector<Topic>> All();
   absl::Status Delete(std::string_view name);
   absl::StatusOr<std::set<std::string>> Groups();

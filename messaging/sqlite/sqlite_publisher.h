@@ -43,6 +43,8 @@ class SqlitePublisher final : public Publisher {
 
   absl::Status Publish(std::span<const NewRecord> records) override;
   absl::StatusOr<FlushedThrough> Flush() override;
+  // Packs are written in order, and after one that could not be none is.
+  size_t together_bytes_max() const override { return kPackFullBytes; }
 
  private:
   struct CompressedPack {

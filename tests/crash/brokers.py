@@ -21,7 +21,7 @@ class SqliteBroker:
         self.url = f"sqlite:{folder}/log"
         self.prefix = ""
 
-    def arguments(self):
+    def arguments(self, process=""):  # of that name
         return ["--broker", self.url]
 
     def close(self):
@@ -39,7 +39,7 @@ class GivenBroker:
         self.url = url
         self.prefix = f"crash-{secrets.token_hex(4)}."
 
-    def arguments(self):
+    def arguments(self, process=""):  # of that name
         return ["--broker", self.url, "--topic-prefix", self.prefix]
 
     def close(self):
@@ -72,6 +72,13 @@ class KafkaBroker(ClusterBroker):
 
     def publish_duplicates(self, random, per_shard):
         return duplicates.on_kafka(self.cluster.servers(), f"{self.prefix}ratings", random, per_shard)
+
+
+class PackingKafkaBroker(KafkaBroker):
+    """With kafka.pack=on, but for one of two that publish the same file: its ratings come as packs and one by one."""
+
+    def arguments(self, process=""):
+        return [*super().arguments(), "--set", f"kafka.pack={'off' if process == 'ratings-b' else 'on'}"]
 
 
 class RabbitmqBroker(ClusterBroker):

@@ -8,7 +8,7 @@ four and one again. On Kafka and RabbitMQ the nodes are killed too, one after th
 a second time. Then all is started again without trouble, and in the end the audit of every region must find no difference, and the
 number of ratings must be that of the files and of the acknowledged requests.
 
-usage: crash_test.py --marquee BINARY --sources DIR [--kills N] [--seed S] [--broker kafka|amqp|URL] [--keep]
+usage: crash_test.py --marquee BINARY --sources DIR [--kills N] [--seed S] [--broker kafka|kafka-packs|amqp|URL] [--keep]
 """
 
 import argparse
@@ -98,7 +98,7 @@ def main():
     parser.add_argument("--kills", type=int, default=None, help="how often something is killed at random (sqlite 100, others 60; "
                         "MARQUEE_SOAK times as often)")
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--broker", default=None, help="kafka, amqp: three nodes of its own; or the URL of a broker")
+    parser.add_argument("--broker", default=None, help="kafka, kafka-packs, amqp: three nodes of its own; or the URL of a broker")
     parser.add_argument("--keep", action="store_true", help="keep the folder with logs and data")
     options = parser.parse_args()
     if options.kills is None:

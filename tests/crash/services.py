@@ -6,6 +6,12 @@ import pathlib
 import re
 import signal
 import subprocess
+import time
+
+
+# The byte of a SQLite database's -shm file whose lock the one writer of its write-ahead log holds.
+WAL_WRITE_LOCK_BYTE = "120"
+BETWEEN_WRITES_SECONDS_MAX = 30
 
 
 class Failure(Exception):
@@ -36,7 +42,7 @@ class Process:
         if crash_at:
             environment["MARQUEE_CRASH_AT"] = crash_at
         log = open(self.log(), "ab")
-        self.popen = subprocess.Popen([self.world.marquee, *self.arguments, *self.world.broker.arguments()],
+        self.popen = subprocess.Popen([self.world.marquee, *self.arguments, *self.world.broker.arguments(self.name)],
                                       stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         log.close()
 
@@ -52,6 +58,27 @@ class Process:
     def signal(self, number):
         if self.running():
             self.popen.send_signal(number)
+
+    def stop_between_writes(self):
+        """SIGSTOP, but not within a transaction on the embedded log: SQLite's write lock is its process's, alive or stopped,
+        and nobody else can write to that topic until it goes on."""
+        until = time.monotonic() + BETWEEN_WRITES_SECONDS_MAX
+        while self.running():
+            self.signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self.popen.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if not self.is_writing():
+                return
+            self.signal(signal.SIGCONT)
+            if time.monotonic() > until:
+                raise Failure(f"{self.name} was never seen between two writes within {BETWEEN_WRITES_SECONDS_MAX} s")
+            time.sleep(0.005)
+
+    def is_writing(self):
+        """Whether it holds the write lock of a SQLite database."""
+        # NUMBER: POSIX ADVISORY WRITE PID DEVICE:INODE FIRST LAST; one that is waited for has "->" after the number
+        locks = (line.split() for line in pathlib.Path("/proc/locks").read_text(encoding="ascii").splitlines())
+        return ["POSIX", "WRITE", str(self.popen.pid), WAL_WRITE_LOCK_BYTE] in (
+            [lock[1], *lock[3:5], lock[-2]] for lock in locks)
 
     def kill(self):
         if not self.running():

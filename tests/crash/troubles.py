@@ -134,7 +134,7 @@ def zombie(world):
     """A member is stopped beyond its session, replaced, and resumed while it believes that it owns its shards."""
     sleeper = world.members[0]
     wait_for_owners(world, "before one is stopped", len(world.members))
-    sleeper.signal(signal.SIGSTOP)
+    sleeper.stop_between_writes()
     world.stops += 1
     wait_for_owners(world, "while one is stopped", len(world.members) - 1)
     successor = world.member(len(world.members))

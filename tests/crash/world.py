@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from brokers import GivenBroker, KafkaBroker, RabbitmqBroker, SqliteBroker
+from brokers import GivenBroker, KafkaBroker, PackingKafkaBroker, RabbitmqBroker, SqliteBroker
 from clients import Client, GrowingFile
 from services import Failure, Process, crash_points
 
@@ -33,6 +33,8 @@ def open_broker(options, folder):
         return SqliteBroker(folder)
     if options.broker == "kafka":
         return KafkaBroker()
+    if options.broker == "kafka-packs":
+        return PackingKafkaBroker()
     if options.broker == "amqp":
         return RabbitmqBroker()
     return GivenBroker(options.broker)

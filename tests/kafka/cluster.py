@@ -54,12 +54,16 @@ class Cluster:
 
 
 class RabbitmqCluster(Cluster):
-    """One that script/rabbitmq knows by its name."""
+    """One that script/rabbitmq knows by its name, of release 3.10 or as MARQUEE_RABBITMQ_RELEASE says."""
 
+    RELEASE = os.environ.get("MARQUEE_RABBITMQ_RELEASE", "3.10")
     IN_SYNC_SECONDS_MAX = 120
 
     def __init__(self, name):
         super().__init__(name, ROOT / "script/rabbitmq")
+
+    def start(self, nodes, *arguments):
+        super().start(nodes, "--release", self.RELEASE, *arguments)
 
     def url(self):
         return self.run("url")
@@ -69,7 +73,7 @@ class RabbitmqCluster(Cluster):
 
     def restart(self, node):
         """Returns when every stream has all of its replicas again."""
-        self.run("start", "--nodes", "3", "--node", str(node))
+        RabbitmqCluster.start(self, 3, "--node", str(node))
         deadline = time.monotonic() + self.IN_SYNC_SECONDS_MAX
         while (behind := self.streams_with_less_than(3)) is None or behind:
             if time.monotonic() > deadline:

@@ -18,6 +18,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS_MAX = 30
 
 
+def brokers(backend, variable):
+    """On which the tests of a backend run: what the loop over `variable` in its CMakeLists.txt goes through."""
+    text = (ROOT / "messaging" / backend / "CMakeLists.txt").read_text()
+    found = re.findall(rf"foreach\({variable} ([\w. -]+)\)", text)
+    assert found, f"expected a loop over brokers of {backend}, found none"
+    return sorted(set(" ".join(found).split()))
+
+
 class ScriptTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -138,8 +146,8 @@ class TestTest(ScriptTest):
         self.assertIn("tsan base_test", (self.root / "built").read_text().splitlines())
 
     def test_TheClustersOfTheTestsAreEndedWhateverHappened(self):
-        ended = ["wipe --name test1", "wipe --name test3"]
-        ended_rabbitmq = [f"wipe --name test-{broker}" for broker in ("3.10-1", "3.10-3", "4.0-1")]
+        ended = [f"wipe --name test{nodes}" for nodes in brokers("kafka", "nodes")]
+        ended_rabbitmq = [f"wipe --name test-{broker}" for broker in brokers("rabbitmq", "broker")]
         self.closing()
         self.assertEqual((self.root / "rabbitmq").read_text().splitlines(), ended_rabbitmq)
         self.assertEqual((self.root / "kafka").read_text().splitlines(), ["fetch", *ended])

@@ -5,9 +5,7 @@ lag that there is.
 MARQUEE_BINARY names the program under test, MARQUEE_TEST_KAFKA a broker of one's own.
 """
 
-import collections
 import pathlib
-import random
 import re
 import secrets
 import subprocess
@@ -19,6 +17,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import cluster
+from made_ratings import assert_counted, expected_means, made_ratings, printed_means
 from publish_ratings import messages
 from read_means import newest
 from system import Marquee, wait_until
@@ -28,22 +27,6 @@ SHARDS = 12
 INCARNATION = 65537
 PAGE = cluster.ROOT / "docs/kafka-interoperation.md"
 SECONDS_MAX = 60
-
-
-def made_ratings(count, seed=1):
-    """Lines of a CSV file."""
-    draw = random.Random(seed)
-    return [f"{draw.randrange(1000)},{draw.randrange(1, 200)},{draw.randrange(1, 11) / 2},1600000000" for _ in range(count)]
-
-
-def expected_means(lines):
-    """Of every movie the count, and the sum in thousandths."""
-    means = collections.defaultdict(lambda: (0, 0))
-    for line in lines:
-        _, movie, stars, _ = line.split(",")
-        count, total = means[int(movie)]
-        means[int(movie)] = (count + 1, total + round(float(stars) * 1000))
-    return dict(means)
 
 
 def unescape(text):
@@ -84,10 +67,7 @@ class InteroperationTest(unittest.TestCase):
         return run.stdout
 
     def assert_counted(self, lines, repeats=0, rejected=0):
-        report = self.marquee.audit()
-        self.assertEqual((report["differing_movies"], report["other_differences"]), ([], []))
-        self.assertEqual((report["ratings_from_topic"], report["repeats_dropped"], report["rejected"]),
-                         (len(lines), repeats, rejected))
+        assert_counted(self, self.marquee, lines, repeats, rejected)
 
     def test_RatingsOfKafkasConsoleProducerCountOnce(self):
         lines = made_ratings(3000)
@@ -121,8 +101,7 @@ class InteroperationTest(unittest.TestCase):
         self.assert_counted(lines)
         self.shell(publish, "")
         self.assert_counted(lines, repeats=len(lines))
-        wanted = [f"{movie} {count} {total / count / 1000:.6f}" for movie, (count, total) in sorted(expected_means(lines).items())]
-        self.assertEqual(self.shell(read, "").splitlines(), wanted)
+        self.assertEqual(self.shell(read, "").splitlines(), printed_means(lines))
 
     def test_RatingsInTheShardOfAnotherPartitionerAreDeadLetters(self):
         lines = made_ratings(600, seed=4)
