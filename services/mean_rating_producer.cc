@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/crash_point.h"
 #include "base/status.h"
-#include "services/topic_reading.h"
 
 namespace marquee::services {
 namespace {
@@ -32,6 +31,10 @@ constexpr int kEntityBatchesPerTurn = 8;
 constexpr absl::Duration kEntitiesLinger = absl::Milliseconds(100);
 // Far behind, more is waited for so long before anything else is done.
 constexpr absl::Duration kBackfillWait = absl::Milliseconds(5);
+// Far behind, the shards are flushed in so many parts, one after the other.
+constexpr uint32_t kBackfillParts = 3;
+// So many shards of topics are described at once: of four gained ones.
+constexpr size_t kDescribedMax = 12;
 // Who gained a shard expects the next of its share within this time.
 constexpr absl::Duration kSettlingTime = absl::Milliseconds(500);
 
@@ -47,6 +50,10 @@ absl::StatusOr<std::unique_ptr<MeanRatingProducer>> MeanRatingProducer::Open(
   MARQUEE_ASSIGN_OR_RETURN(messaging::TopicInfo ratings,
                            world.broker.DescribeTopic(topics.ratings()));
   producer->ratings_identity_ = ratings.identity;
+  for (const std::string& topic : {topics.mean_ratings(), topics.checkpoints()}) {
+    MARQUEE_ASSIGN_OR_RETURN(messaging::TopicInfo described, world.broker.DescribeTopic(topic));
+    producer->identities_[topic] = described.identity;
+  }
   producer->group_ = topics.group("meanratingproducer");
   MARQUEE_ASSIGN_OR_RETURN(producer->means_, world.broker.OpenPublisher(topics.mean_ratings()));
   MARQUEE_ASSIGN_OR_RETURN(producer->checkpoints_,
@@ -94,10 +101,11 @@ absl::StatusOr<Turn> MeanRatingProducer::Step(absl::Duration wait) {
   MARQUEE_RETURN_IF_ERROR(ObserveEntities());
   MARQUEE_ASSIGN_OR_RETURN(bool flush, FlushIsDue(/*nothing_came=*/!delivery.batch));
   if (flush) {
+    std::vector<Shard> shards = ShardsToFlush();
     if (options_.mutilations.checkpoint_before_means)
-      MARQUEE_RETURN_IF_ERROR(CheckpointWhatIsDue());
-    MARQUEE_RETURN_IF_ERROR(FlushMeans());
-    MARQUEE_RETURN_IF_ERROR(CheckpointWhatIsDue());
+      MARQUEE_RETURN_IF_ERROR(CheckpointWhatIsDue(shards));
+    MARQUEE_RETURN_IF_ERROR(FlushMeans(shards));
+    MARQUEE_RETURN_IF_ERROR(CheckpointWhatIsDue(shards));
     MARQUEE_RETURN_IF_ERROR(ReportPositionsNowAndThen());
   }
   bool worked = delivery.batch || !delivery.events.empty() || !unanswered_.empty();
@@ -110,6 +118,8 @@ void MeanRatingProducer::Queue(const OwnershipEvent& event) {
   world_.metrics.Rebalances(group_).Increment();
   std::erase_if(unanswered_,
                 [&](const OwnershipEvent& earlier) { return earlier.shard == event.shard; });
+  std::erase_if(gained_,
+                [&](const auto& gained) { return gained.first.shard == event.shard.shard; });
   if (event.kind == OwnershipEvent::Kind::kLost) {
     Forget(event.shard.shard);
   } else {
@@ -118,7 +128,11 @@ void MeanRatingProducer::Queue(const OwnershipEvent& event) {
 }
 
 absl::Status MeanRatingProducer::HandleNext() {
-  if (unanswered_.empty()) return absl::OkStatus();
+  if (unanswered_.empty()) {
+    restoring_reader_.reset();
+    return absl::OkStatus();
+  }
+  MARQUEE_RETURN_IF_ERROR(DescribeGained());
   OwnershipEvent event = unanswered_.front();
   unanswered_.pop_front();
   if (event.kind == OwnershipEvent::Kind::kGained) {
@@ -131,6 +145,25 @@ absl::Status MeanRatingProducer::HandleNext() {
 }
 
 // ---- Restoring
+
+// How far the next shards that are to be restored go: some brokers answer many questions as soon as
+// one. Not too many, since it does not poll meanwhile.
+absl::Status MeanRatingProducer::DescribeGained() {
+  const OwnershipEvent& next = unanswered_.front();
+  if (next.kind != OwnershipEvent::Kind::kGained || gained_.contains(next.shard))
+    return absl::OkStatus();
+  std::vector<messaging::TopicShard> unknown;
+  for (const OwnershipEvent& event : unanswered_) {
+    if (event.kind != OwnershipEvent::Kind::kGained || gained_.contains(event.shard)) continue;
+    Shard shard = event.shard.shard;
+    unknown.insert(unknown.end(),
+                   {RatingsShard(shard), MeansShard(shard), CheckpointsShard(shard)});
+    if (unknown.size() >= kDescribedMax) break;
+  }
+  MARQUEE_ASSIGN_OR_RETURN(std::vector<Extent> extents, world_.broker.DescribeShards(unknown));
+  for (size_t i = 0; i < unknown.size(); ++i) gained_[unknown[i]] = extents[i];
+  return absl::OkStatus();
+}
 
 absl::Status MeanRatingProducer::Restore(Shard shard) {
   absl::Duration began = world_.clock.Uptime();
@@ -186,7 +219,11 @@ absl::Status MeanRatingProducer::VerifyLog(Shard shard, const Checkpoint& checkp
                                                       checkpoint.ratings_identity, ", found ",
                                                       ratings_identity_, kAdvice));
   }
-  MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.broker.DescribeShard(RatingsShard(shard)));
+  // Where somebody else has written it since, the log has grown, too.
+  Extent extent = gained_.at(RatingsShard(shard));
+  if (ToTopic(checkpoint.next) > extent.end) {
+    MARQUEE_ASSIGN_OR_RETURN(extent, world_.broker.DescribeShard(RatingsShard(shard)));
+  }
   if (ToTopic(checkpoint.next) > extent.end) {
     return absl::FailedPreconditionError(absl::StrCat(where, ": the checkpoint is at offset ",
                                                       checkpoint.next.value(), ", the log ends at ",
@@ -194,19 +231,19 @@ absl::Status MeanRatingProducer::VerifyLog(Shard shard, const Checkpoint& checkp
   }
   if (!checkpoint.last_record || ToTopic(checkpoint.last_record->offset) < extent.begin)
     return absl::OkStatus();
-  MARQUEE_ASSIGN_OR_RETURN(auto reader, world_.broker.OpenReader({.headers = false}));
   Offset offset = ToTopic(checkpoint.last_record->offset);
-  MARQUEE_RETURN_IF_ERROR(
-      reader->Start(RatingsShard(shard), StartPosition::At(Position{ratings_identity_, offset})));
   bool same = false;
-  MARQUEE_RETURN_IF_ERROR(
-      ReadThrough(*reader, RatingsShard(shard), offset.next(), [&](const Record& record) {
-        if (record.offset == offset) {
-          same =
-              domain::DigestOfLogRecord(record.key, record.value) == checkpoint.last_record->digest;
-        }
-        return absl::OkStatus();
-      }));
+  MARQUEE_RETURN_IF_ERROR(ReadFrom(RatingsShard(shard),
+                                   StartPosition::At(Position{ratings_identity_, offset}),
+                                   offset.next(),
+                                   [&](const Record& record) {
+                                     if (record.offset == offset) {
+                                       same = domain::DigestOfLogRecord(record.key, record.value) ==
+                                              checkpoint.last_record->digest;
+                                     }
+                                     return absl::OkStatus();
+                                   })
+                              .status());
   if (same) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat(where, ": the record at offset ", offset.value(),
@@ -216,24 +253,42 @@ absl::Status MeanRatingProducer::VerifyLog(Shard shard, const Checkpoint& checkp
 // Reads the shard of `mean-ratings` from its start to its end, so that the newest record of every
 // movie is known.
 absl::Status MeanRatingProducer::ReadMeans(Shard shard, Owned& owned) {
-  MARQUEE_ASSIGN_OR_RETURN(auto reader, world_.broker.OpenReader({.headers = false}));
-  MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.broker.DescribeShard(MeansShard(shard)));
-  MARQUEE_RETURN_IF_ERROR(reader->Start(MeansShard(shard), StartPosition::AtEarliest()));
-  MARQUEE_RETURN_IF_ERROR(
-      ReadThrough(*reader, MeansShard(shard), extent.end, [&](const Record& record) {
-        ObserveMean(owned, record);
-        return absl::OkStatus();
-      }));
-  MARQUEE_ASSIGN_OR_RETURN(Offset next, reader->Next(MeansShard(shard)));
+  MARQUEE_ASSIGN_OR_RETURN(Offset next, ReadToGained(MeansShard(shard), [&](const Record& record) {
+                             ObserveMean(owned, record);
+                             return absl::OkStatus();
+                           }));
   owned.means_read = next;
   owned.watermark = owned.newest_watermark;
   owned.state.ObservedMeansThrough(ToLog(next));
   return absl::OkStatus();
 }
 
+// Up to `end`; what comes after that is at the offset that is returned, or beyond. One reader for
+// all shards that are restored one after the other: some brokers connect for each.
+absl::StatusOr<Offset> MeanRatingProducer::ReadFrom(const messaging::TopicShard& shard,
+                                                    const StartPosition& from, Offset end,
+                                                    const RecordVisitor& visit) {
+  if (restoring_reader_ == nullptr) {
+    MARQUEE_ASSIGN_OR_RETURN(restoring_reader_, world_.broker.OpenReader({.headers = false}));
+  }
+  MARQUEE_RETURN_IF_ERROR(restoring_reader_->Start(shard, from));
+  MARQUEE_RETURN_IF_ERROR(ReadThrough(*restoring_reader_, shard, end, visit));
+  MARQUEE_ASSIGN_OR_RETURN(Offset next, restoring_reader_->Next(shard));
+  MARQUEE_RETURN_IF_ERROR(restoring_reader_->Release(shard));
+  return next;
+}
+
+// To where it ended when it was gained, or beyond.
+absl::StatusOr<Offset> MeanRatingProducer::ReadToGained(const messaging::TopicShard& shard,
+                                                        const RecordVisitor& visit) {
+  const Extent& extent = gained_.at(shard);
+  if (extent.begin == extent.end) return extent.end;
+  return ReadFrom(shard, StartPosition::AtEarliest(), extent.end, visit);
+}
+
 absl::Status MeanRatingProducer::Follow(const messaging::TopicShard& shard, Offset from) {
-  MARQUEE_ASSIGN_OR_RETURN(messaging::TopicInfo topic, world_.broker.DescribeTopic(shard.topic));
-  return entities_reader_->Start(shard, StartPosition::At(Position{topic.identity, from}));
+  return entities_reader_->Start(shard,
+                                 StartPosition::At(Position{identities_.at(shard.topic), from}));
 }
 
 // ---- Reading
@@ -330,42 +385,62 @@ bool MeanRatingProducer::IsFarBehind() const { return flush_interval_ > options_
 // Whoever keeps up flushes as soon as nothing more comes. Far behind, that says only that a broker
 // is slower for a moment than this reads.
 absl::StatusOr<bool> MeanRatingProducer::FlushIsDue(bool nothing_came) {
-  if (world_.clock.Uptime() - flushed_at_ >= flush_interval_) return true;
+  absl::Duration interval = IsFarBehind() ? flush_interval_ / kBackfillParts : flush_interval_;
+  if (world_.clock.Uptime() - flushed_at_ >= interval) return true;
   if (!nothing_came || !IsFarBehind()) return nothing_came;
   MARQUEE_ASSIGN_OR_RETURN(int64_t lag, Lag());
   return lag <= options_.backfill_lag_messages;
 }
 
-absl::Status MeanRatingProducer::FlushMeans() {
-  if (owned_.empty()) return absl::OkStatus();
+// Far behind, the shards take turns: their checkpoints are of different ages then, so that after a
+// crash some of them go on at once. Who keeps up flushes all.
+std::vector<Shard> MeanRatingProducer::ShardsToFlush() {
+  std::vector<Shard> all, part;
+  ++turn_;
+  for (const auto& [shard, owned] : owned_) {
+    all.push_back(shard);
+    if (shard.value() % kBackfillParts == turn_ % kBackfillParts) part.push_back(shard);
+  }
+  return IsFarBehind() ? part : all;
+}
+
+absl::Status MeanRatingProducer::FlushMeans(const std::vector<Shard>& shards) {
+  if (shards.empty()) {
+    flushed_at_ = world_.clock.Uptime();
+    return absl::OkStatus();
+  }
   // What cannot be counted is on record before anything says that it was passed.
   MARQUEE_RETURN_IF_ERROR(dead_letters_->Flush());
   MARQUEE_CRASH_POINT("meanratingproducer.before-means");
-  MARQUEE_RETURN_IF_ERROR(PublishDue().status());
+  MARQUEE_ASSIGN_OR_RETURN(bool published, PublishDue(shards));
   MARQUEE_CRASH_POINT("meanratingproducer.before-watermarks");
-  MARQUEE_RETURN_IF_ERROR(PublishWatermarks());
+  MARQUEE_RETURN_IF_ERROR(PublishWatermarks(shards));
   MARQUEE_CRASH_POINT("meanratingproducer.after-watermarks");
   for (auto& [shard, owned] : owned_) TellMetrics(owned);
   flushed_at_ = world_.clock.Uptime();
   MARQUEE_ASSIGN_OR_RETURN(int64_t lag, Lag());
-  // Far behind it flushes more and more rarely: the first new means after a restart do not wait.
-  flush_interval_ = lag > options_.backfill_lag_messages
-                        ? std::min(2 * flush_interval_, options_.backfill_flush_interval)
-                        : options_.flush_interval;
+  flush_interval_ = NextFlushInterval(published, lag);
   return absl::OkStatus();
 }
 
-// Publishes and flushes every mean that is due. False where none was.
-absl::StatusOr<bool> MeanRatingProducer::PublishDue() {
+// Far behind it flushes more and more rarely. The first new means after a restart do not wait:
+// while it reads again what they hold already, there is nothing to publish.
+absl::Duration MeanRatingProducer::NextFlushInterval(bool published, int64_t lag) const {
+  if (lag <= options_.backfill_lag_messages) return options_.flush_interval;
+  return published ? std::min(2 * flush_interval_, options_.backfill_flush_interval)
+                   : flush_interval_;
+}
+
+// Publishes and flushes every mean that is due, and of the watermarks those that may go with them.
+// False where no mean was due.
+absl::StatusOr<bool> MeanRatingProducer::PublishDue(const std::vector<Shard>& shards) {
   uint64_t published = 0;
-  for (auto& [shard, owned] : owned_) {
-    while (owned.state.due() > 0) {
-      std::vector<domain::MeanRating> due = owned.state.TakeDue(kMeansPerPublish);
-      MARQUEE_RETURN_IF_ERROR(SendMeans(shard, due));
-      published += due.size();
-    }
+  std::vector<Shard> told;  // their watermarks
+  for (Shard shard : shards) {
+    MARQUEE_ASSIGN_OR_RETURN(uint64_t sent, SendDue(shard, &told));
+    published += sent;
   }
-  if (published == 0) return false;
+  if (published == 0 && told.empty()) return false;
   MARQUEE_CRASH_POINT("meanratingproducer.means-unflushed");
   MARQUEE_ASSIGN_OR_RETURN(messaging::FlushedThrough through, means_->Flush());
   MARQUEE_CRASH_POINT("meanratingproducer.means-flushed");
@@ -373,71 +448,137 @@ absl::StatusOr<bool> MeanRatingProducer::PublishDue() {
     if (auto at = through.find(shard); at != through.end())
       owned.state.MeansFlushed(ToLog(at->second));
   }
+  WatermarksFlushed(told, through);
   world_.metrics.MeansPublished().Increment(static_cast<double>(published));
-  return true;
+  return published > 0;
 }
 
-absl::Status MeanRatingProducer::SendMeans(Shard shard,
-                                           const std::vector<domain::MeanRating>& due) {
-  std::vector<std::string> keys, values;
-  keys.reserve(due.size());
-  values.reserve(due.size());
-  std::vector<NewRecord> records;
-  for (const domain::MeanRating& mean : due) {
-    keys.push_back(domain::MovieKey(mean.movie));
-    values.push_back(domain::EncodeMean(mean));
-    records.push_back({.key = keys.back(), .value = values.back(), .headers = {}, .shard = shard});
+// Records of one shard, to be published with one call.
+class MeanRatingProducer::Outgoing {
+ public:
+  explicit Outgoing(Shard shard) : shard_(shard) {}
+  void Add(std::string key, std::string value) {
+    texts_.push_back(std::move(key));
+    texts_.push_back(std::move(value));
+    const auto& end = texts_.rbegin();
+    records_.push_back({.key = end[1], .value = end[0], .headers = {}, .shard = shard_});
   }
-  return means_->Publish(records);
+  void DropLast() { records_.pop_back(); }
+  const std::vector<NewRecord>& records() const { return records_; }
+
+ private:
+  Shard shard_;
+  std::deque<std::string> texts_;  // which do not move
+  std::vector<NewRecord> records_;
+};
+
+// The means of a shard that are due, and behind them its watermark, where nobody can see that
+// without them: then it is among `told`. How many means.
+absl::StatusOr<uint64_t> MeanRatingProducer::SendDue(Shard shard, std::vector<Shard>* told) {
+  Owned& owned = owned_.at(shard);
+  uint64_t sent = 0;
+  while (true) {
+    std::vector<domain::MeanRating> due = owned.state.TakeDue(kMeansPerPublish);
+    Outgoing outgoing(shard);
+    for (const domain::MeanRating& mean : due) {
+      outgoing.Add(domain::MovieKey(mean.movie), domain::EncodeMean(mean));
+    }
+    bool is_whole = sent == 0 && owned.state.due() == 0;
+    if (is_whole && owned.watermark_is_due()) {
+      outgoing.Add(domain::WatermarkKey(shard.value()), EncodeWatermark(shard, owned));
+      if (due.empty() ||
+          messaging::BytesTogether(outgoing.records()) <= means_->together_bytes_max()) {
+        told->push_back(shard);
+      } else {
+        outgoing.DropLast();
+      }
+    }
+    if (outgoing.records().empty()) return sent;
+    MARQUEE_RETURN_IF_ERROR(means_->Publish(outgoing.records()));
+    sent += due.size();
+    if (owned.state.due() == 0) return sent;
+  }
 }
 
-absl::Status MeanRatingProducer::PublishWatermarks() {
+// Those that could not go with their means.
+absl::Status MeanRatingProducer::PublishWatermarks(const std::vector<Shard>& shards) {
   std::vector<Shard> moved;
-  for (auto& [shard, owned] : owned_) {
+  for (Shard shard : shards) {
+    const Owned& owned = owned_.at(shard);
     if (!owned.watermark_is_due()) continue;
-    std::string key = domain::WatermarkKey(shard.value());
-    std::string value = domain::EncodeWatermark({.shard = shard.value(),
-                                                 .ratings_through = owned.state.next(),
-                                                 .ratings_identity = ratings_identity_,
-                                                 .last_published_ms = owned.last_published_ms});
-    NewRecord record{.key = key, .value = value, .headers = {}, .shard = shard};
-    MARQUEE_RETURN_IF_ERROR(means_->Publish({&record, 1}));
+    Outgoing outgoing(shard);
+    outgoing.Add(domain::WatermarkKey(shard.value()), EncodeWatermark(shard, owned));
+    MARQUEE_RETURN_IF_ERROR(means_->Publish(outgoing.records()));
     moved.push_back(shard);
   }
   if (moved.empty()) return absl::OkStatus();
   MARQUEE_ASSIGN_OR_RETURN(messaging::FlushedThrough through, means_->Flush());
-  for (Shard shard : moved) {
+  WatermarksFlushed(moved, through);
+  return absl::OkStatus();
+}
+
+std::string MeanRatingProducer::EncodeWatermark(Shard shard, const Owned& owned) const {
+  return domain::EncodeWatermark({.shard = shard.value(),
+                                  .ratings_through = owned.state.next(),
+                                  .ratings_identity = ratings_identity_,
+                                  .last_published_ms = owned.last_published_ms});
+}
+
+void MeanRatingProducer::WatermarksFlushed(const std::vector<Shard>& shards,
+                                           const messaging::FlushedThrough& through) {
+  for (Shard shard : shards) {
     Owned& owned = owned_.at(shard);
     owned.watermark = owned.state.next();
     owned.watermark_through = through.at(shard);
   }
-  return absl::OkStatus();
 }
 
 // ---- Checkpoints
 
-// At most one: the next comes after the next poll.
-absl::Status MeanRatingProducer::CheckpointWhatIsDue() {
+absl::Status MeanRatingProducer::CheckpointWhatIsDue(const std::vector<Shard>& flushed) {
   absl::Duration now = world_.clock.Uptime();
   if (now < next_checkpoint_) return absl::OkStatus();
-  auto longest_due = owned_.end();
-  for (auto at = owned_.begin(); at != owned_.end(); ++at) {
-    const Owned& owned = at->second;
-    if (now < owned.checkpoint_due || owned.state.next() == owned.checkpointed) continue;
-    if (longest_due == owned_.end() || owned.checkpoint_due < longest_due->second.checkpoint_due)
-      longest_due = at;
-  }
-  if (longest_due == owned_.end()) return absl::OkStatus();
-  auto& [shard, owned] = *longest_due;
-  MARQUEE_RETURN_IF_ERROR(WriteCheckpoint(shard, owned));
+  std::vector<Shard> due = DueForCheckpoint(flushed, now);
+  if (due.empty()) return absl::OkStatus();
+  MARQUEE_RETURN_IF_ERROR(WriteCheckpoints(due));
   absl::Duration written = world_.clock.Uptime();
-  owned.checkpoint_due = now + options_.checkpoint_interval;
-  next_checkpoint_ = written + options_.checkpoint_pause_factor * (written - now);
+  for (Shard shard : due) owned_.at(shard).checkpoint_due = now + options_.checkpoint_interval;
+  int pause =
+      IsFarBehind() ? options_.backfill_checkpoint_pause_factor : options_.checkpoint_pause_factor;
+  next_checkpoint_ = written + pause * (written - now);
   return absl::OkStatus();
 }
 
-// REQUIRES: every mean that is due at the state's offset is durable.
-absl::Status MeanRatingProducer::WriteCheckpoint(Shard shard, Owned& owned) {
+// Of the shards that have read on since their last checkpoint. Who keeps up takes one, so that
+// nobody waits long for a mean: the next comes after the next poll. Far behind, flushes are rare,
+// and one takes all.
+std::vector<Shard> MeanRatingProducer::DueForCheckpoint(const std::vector<Shard>& flushed,
+                                                        absl::Duration now) const {
+  std::vector<Shard> due;
+  for (Shard shard : flushed) {
+    const Owned& owned = owned_.at(shard);
+    if (now >= owned.checkpoint_due && owned.state.next() != owned.checkpointed)
+      due.push_back(shard);
+  }
+  if (IsFarBehind() || due.empty()) return due;
+  return {*std::min_element(due.begin(), due.end(), [this](Shard a, Shard b) {
+    return owned_.at(a).checkpoint_due < owned_.at(b).checkpoint_due;
+  })};
+}
+
+// REQUIRES: every mean of these shards that is due at the state's offset is durable.
+absl::Status MeanRatingProducer::WriteCheckpoints(const std::vector<Shard>& shards) {
+  for (Shard shard : shards) MARQUEE_RETURN_IF_ERROR(PublishCheckpoint(shard, owned_.at(shard)));
+  MARQUEE_RETURN_IF_ERROR(checkpoints_->Flush().status());
+  MARQUEE_CRASH_POINT("meanratingproducer.checkpoint-written");
+  for (Shard shard : shards) {
+    Owned& owned = owned_.at(shard);
+    owned.checkpointed = owned.state.next();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MeanRatingProducer::PublishCheckpoint(Shard shard, Owned& owned) {
   MARQUEE_CHECK(owned.state.due() == 0 || options_.mutilations.checkpoint_before_means);
   Checkpoint checkpoint{.shard = shard.value(),
                         .ratings_identity = ratings_identity_,
@@ -452,9 +593,6 @@ absl::Status MeanRatingProducer::WriteCheckpoint(Shard shard, Owned& owned) {
     MARQUEE_RETURN_IF_ERROR(checkpoints_->Publish({&record, 1}));
     MARQUEE_CRASH_POINT("meanratingproducer.checkpoint-part");
   }
-  MARQUEE_RETURN_IF_ERROR(checkpoints_->Flush().status());
-  MARQUEE_CRASH_POINT("meanratingproducer.checkpoint-written");
-  owned.checkpointed = checkpoint.next;
   return absl::OkStatus();
 }
 
@@ -475,14 +613,10 @@ absl::Status MeanRatingProducer::DeleteOldCheckpoints(Shard shard, Owned& owned)
 
 absl::Status MeanRatingProducer::ReadCheckpoints(Shard shard, Owned& owned) {
   messaging::TopicShard at = CheckpointsShard(shard);
-  MARQUEE_ASSIGN_OR_RETURN(Extent extent, world_.broker.DescribeShard(at));
-  MARQUEE_ASSIGN_OR_RETURN(auto reader, world_.broker.OpenReader({.headers = false}));
-  MARQUEE_RETURN_IF_ERROR(reader->Start(at, StartPosition::AtEarliest()));
-  MARQUEE_RETURN_IF_ERROR(ReadThrough(*reader, at, extent.end, [&](const Record& record) {
-    ObserveCheckpoint(owned, record);
-    return absl::OkStatus();
-  }));
-  MARQUEE_ASSIGN_OR_RETURN(owned.checkpoints_read, reader->Next(at));
+  MARQUEE_ASSIGN_OR_RETURN(owned.checkpoints_read, ReadToGained(at, [&](const Record& record) {
+                             ObserveCheckpoint(owned, record);
+                             return absl::OkStatus();
+                           }));
   return absl::OkStatus();
 }
 
@@ -491,9 +625,9 @@ absl::Status MeanRatingProducer::ReadCheckpoints(Shard shard, Owned& owned) {
 absl::Status MeanRatingProducer::GiveUp(Shard shard) {
   auto found = owned_.find(shard);
   if (found != owned_.end()) {
-    MARQUEE_RETURN_IF_ERROR(FlushMeans());
+    MARQUEE_RETURN_IF_ERROR(FlushMeans({shard}));
     if (found->second.state.next() != found->second.checkpointed) {
-      MARQUEE_RETURN_IF_ERROR(WriteCheckpoint(shard, found->second));
+      MARQUEE_RETURN_IF_ERROR(WriteCheckpoints({shard}));
     }
     MARQUEE_CRASH_POINT("meanratingproducer.before-release");
     Forget(shard);
@@ -508,10 +642,10 @@ void MeanRatingProducer::Forget(Shard shard) {
 }
 
 absl::Status MeanRatingProducer::Drain() {
-  MARQUEE_RETURN_IF_ERROR(FlushMeans());
-  MARQUEE_RETURN_IF_ERROR(ReportPositions());
   std::vector<Shard> shards;
   for (const auto& [shard, owned] : owned_) shards.push_back(shard);
+  MARQUEE_RETURN_IF_ERROR(FlushMeans(shards));
+  MARQUEE_RETURN_IF_ERROR(ReportPositions());
   for (Shard shard : shards) MARQUEE_RETURN_IF_ERROR(GiveUp(shard));
   return absl::OkStatus();
 }

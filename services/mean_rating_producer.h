@@ -17,6 +17,7 @@
 #include "domain/shard_state.h"
 #include "services/dead_letters.h"
 #include "services/service.h"
+#include "services/topic_reading.h"
 
 namespace marquee::services {
 
@@ -24,15 +25,17 @@ struct MeanRatingProducerOptions {
   absl::Duration session_timeout = absl::Seconds(6);
   // While it keeps up with the stream, means are published at least this often.
   absl::Duration flush_interval = absl::Milliseconds(20);
-  // Far behind the end of the log: ever more rarely, at last this often.
+  // Far behind the end of the log: ever more rarely, at last this often for each shard.
   absl::Duration backfill_flush_interval = absl::Milliseconds(500);
   // So many messages behind is far behind.
   int64_t backfill_lag_messages = 100'000;
   // A new owner reads again what was read since the last checkpoint.
   absl::Duration checkpoint_interval = absl::Milliseconds(500);
-  // A checkpoint that took t to write is followed by none of any shard for this many times t: they
-  // take no more than a twentieth of the time, however slow the broker.
+  // Checkpoints that took t to write are followed by none of any shard for this many times t: they
+  // take no more than a twentieth of the time, however slow the broker, and far behind, where no
+  // mean waits for them, a tenth.
   int checkpoint_pause_factor = 20;
+  int backfill_checkpoint_pause_factor = 10;
 
   // Canaries: each breaks one rule, so that the simulation can prove that it would notice. Never
   // set outside it.
@@ -107,10 +110,16 @@ class MeanRatingProducer final : public Service {
 
   void Queue(const messaging::OwnershipEvent& event);
   absl::Status HandleNext();
+  absl::Status DescribeGained();
   absl::Status Restore(messaging::Shard shard);
   absl::StatusOr<Owned> LoadCheckpoint(messaging::Shard shard);
   absl::Status VerifyLog(messaging::Shard shard, const domain::Checkpoint& checkpoint);
   absl::Status ReadMeans(messaging::Shard shard, Owned& owned);
+  absl::StatusOr<messaging::Offset> ReadFrom(const messaging::TopicShard& shard,
+                                             const messaging::StartPosition& from,
+                                             messaging::Offset end, const RecordVisitor& visit);
+  absl::StatusOr<messaging::Offset> ReadToGained(const messaging::TopicShard& shard,
+                                                 const RecordVisitor& visit);
   absl::Status Apply(const messaging::Batch& batch);
   absl::Status BuryDeadLetter(const messaging::Batch& batch, const domain::LogMessage& message,
                               const std::string& why);
@@ -121,12 +130,21 @@ class MeanRatingProducer final : public Service {
 
   bool IsFarBehind() const;
   absl::StatusOr<bool> FlushIsDue(bool nothing_came);
-  absl::Status FlushMeans();
-  absl::StatusOr<bool> PublishDue();
-  absl::Status SendMeans(messaging::Shard shard, const std::vector<domain::MeanRating>& due);
-  absl::Status PublishWatermarks();
-  absl::Status CheckpointWhatIsDue();
-  absl::Status WriteCheckpoint(messaging::Shard shard, Owned& owned);
+  absl::Duration NextFlushInterval(bool published, int64_t lag) const;
+  std::vector<messaging::Shard> ShardsToFlush();
+  absl::Status FlushMeans(const std::vector<messaging::Shard>& shards);
+  absl::StatusOr<bool> PublishDue(const std::vector<messaging::Shard>& shards);
+  class Outgoing;
+  absl::StatusOr<uint64_t> SendDue(messaging::Shard shard, std::vector<messaging::Shard>* told);
+  absl::Status PublishWatermarks(const std::vector<messaging::Shard>& shards);
+  std::string EncodeWatermark(messaging::Shard shard, const Owned& owned) const;
+  void WatermarksFlushed(const std::vector<messaging::Shard>& shards,
+                         const messaging::FlushedThrough& through);
+  absl::Status CheckpointWhatIsDue(const std::vector<messaging::Shard>& flushed);
+  std::vector<messaging::Shard> DueForCheckpoint(const std::vector<messaging::Shard>& flushed,
+                                                 absl::Duration now) const;
+  absl::Status WriteCheckpoints(const std::vector<messaging::Shard>& shards);
+  absl::Status PublishCheckpoint(messaging::Shard shard, Owned& owned);
   absl::Status DeleteOldCheckpoints(messaging::Shard shard, Owned& owned);
   absl::Status ReadCheckpoints(messaging::Shard shard, Owned& owned);
   absl::Status GiveUp(messaging::Shard shard);
@@ -138,19 +156,24 @@ class MeanRatingProducer final : public Service {
   World world_;
   MeanRatingProducerOptions options_;
   std::string ratings_identity_;
+  std::map<std::string, messaging::TopicIdentity> identities_;  // of the entity topics
   std::string group_;
   std::unique_ptr<messaging::Publisher> means_;
   std::unique_ptr<messaging::Publisher> checkpoints_;
   std::unique_ptr<DeadLetters> dead_letters_;
   std::unique_ptr<messaging::Subscription> entities_reader_;
+  std::unique_ptr<messaging::Subscription> restoring_reader_;  // while shards are restored
   std::map<messaging::Shard, Owned> owned_;
   // Gained and revoked, one answered between two polls: restoring a shard or giving it up takes
   // its time, and who does not poll loses all of them.
   std::deque<messaging::OwnershipEvent> unanswered_;
+  // Of the topics' shards that were gained, asked for after that.
+  std::map<messaging::TopicShard, messaging::Extent> gained_;
   absl::Duration settled_at_;                 // uptime: no more shards are expected then
   std::vector<domain::LogMessage> messages_;  // of the batch that is being applied
   absl::Duration flushed_at_;
   absl::Duration flush_interval_;
+  uint32_t turn_ = 0;  // which of its shards it flushes next, far behind
   absl::Duration reported_at_;
   absl::Duration next_checkpoint_;  // uptime: none of any shard before
   // Last, so that it leaves the group before anything else goes.

@@ -1,5 +1,11 @@
 #include "services/mean_rating_producer.h"
 
+#include <limits>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
 #include "services/audit.h"
 #include "services/test_system.h"
 
@@ -46,6 +52,29 @@ TEST_F(MeanRatingProducerTest, AMeanThatDidNotChangeIsNotPublishedAgain) {
   EXPECT_EQ(Catalogue()[10].aggregate.count, 3u);
 }
 
+// Where the broker keeps them together. Elsewhere the watermark waits until the means are durable.
+TEST_F(MeanRatingProducerTest, AWatermarkGoesWithItsMeansWhereItCannotBeSeenWithoutThem) {
+  auto calls_with = [this](size_t together_bytes_max) {
+    messaging::MemoryWorldOptions calm;
+    calm.repeat_one_in = calm.empty_poll_one_in = calm.early_store_one_in = 0;
+    calm.together_bytes_max = together_bytes_max;
+    server_ = std::make_shared<messaging::MemoryWorld>(calm, clock_);
+    broker_ = Connect();
+    OpenTheSystem({.shards = 1});
+    auto another = Connect();
+    auto producer = Open(*another);
+    EXPECT_TRUE(Turn(*producer).ok());
+    Publish(3);
+    uint64_t before = another->calls();
+    EXPECT_TRUE(Turn(*producer).ok());
+    EXPECT_EQ(ReadAll("mean-ratings").size(), 2u);
+    return another->calls() - before;
+  };
+  uint64_t apart = calls_with(0);
+  EXPECT_EQ(calls_with(1'000) + 2, apart) << "one call to publish and one to flush";
+  EXPECT_EQ(calls_with(10), apart) << "they have more bytes than that";
+}
+
 // A member that restores all it gained in one go may be silent for so long that it loses it again,
 // and so for ever.
 TEST_F(MeanRatingProducerTest, BetweenTwoShardsThatItRestoresItPolls) {
@@ -67,6 +96,102 @@ TEST_F(MeanRatingProducerTest, BetweenTwoShardsThatItRestoresItPolls) {
     clock_.Advance(absl::Milliseconds(5));
   }
   EXPECT_EQ(owned, 4u);
+}
+
+class FarBehindTest : public MeanRatingProducerTest {
+ protected:
+  static constexpr uint32_t kShards = 6;
+  static constexpr absl::Duration kTick = absl::Milliseconds(10);
+  static constexpr absl::Duration kFlushInterval = absl::Milliseconds(480);
+
+  void SetUp() override { OpenTheSystem({.shards = kShards}); }
+
+  // As much behind as anybody can be who has not read all.
+  MeanRatingProducerOptions FarBehind(absl::Duration checkpoint_interval) {
+    return {.flush_interval = absl::Milliseconds(20),
+            .backfill_flush_interval = kFlushInterval,
+            .backfill_lag_messages = 0,
+            .checkpoint_interval = checkpoint_interval};
+  }
+  void PublishMovies(int rows) {
+    std::string text;
+    for (int i = 0; i < rows; ++i)
+      text += std::to_string(i) + "," + std::to_string(i % 200) + ",4.0,1\n";
+    ASSERT_TRUE(PublishRatings({.source = "s", .path = Write("s.csv", text)}).ok());
+  }
+  int64_t NewestAsOf() {
+    int64_t newest = 0;
+    for (const auto& [key, value] : ReadAll("mean-ratings")) {
+      auto mean = domain::DecodeMean(value);
+      if (domain::ParseMovieKey(key) && mean.ok()) newest = std::max(newest, mean->as_of.value());
+    }
+    return newest;
+  }
+  std::vector<messaging::Offset> Ends(const std::string& topic) {
+    std::vector<messaging::Offset> ends;
+    for (uint32_t i = 0; i < kShards; ++i)
+      ends.push_back(broker_->DescribeShard({topic, messaging::Shard(i)})->end);
+    return ends;
+  }
+};
+
+TEST_F(FarBehindTest, TheShardsTakeTurnsAndNoneWaitsLongerThanTheInterval) {
+  PublishMovies(40'000);
+  auto producer = Open(*broker_, FarBehind(/*checkpoint_interval=*/absl::ZeroDuration()));
+  // Since when it has read something of the shard that is not published.
+  std::vector<std::optional<absl::Duration>> waits_since(kShards);
+  std::vector<int64_t> lags(kShards, std::numeric_limits<int64_t>::max());
+  std::vector<messaging::Offset> before = Ends("mean-ratings");
+  std::set<uint32_t> came;
+  for (int i = 0; *producer->Lag() > 0 || i < 50; ++i) {
+    ASSERT_LT(i, 10'000);
+    ASSERT_TRUE(producer->Step(absl::ZeroDuration()).ok());
+    clock_.Advance(kTick);
+    std::vector<messaging::Offset> now = Ends("mean-ratings");
+    size_t moved = 0;
+    std::vector<MeanRatingProducer::ShardLag> all = *producer->Lags();
+    for (const auto& [shard, records] : all) {
+      bool is_read = records < std::exchange(lags[shard], records);
+      if (now[shard] != before[shard]) {
+        ++moved;
+        came.insert(shard);
+        waits_since[shard].reset();
+      } else if (is_read && !waits_since[shard]) {
+        waits_since[shard] = clock_.Uptime();
+      }
+    }
+    before = now;
+    if (came.size() < kShards || *producer->Lag() == 0) continue;
+    EXPECT_LE(moved, kShards / 3);
+    for (const std::optional<absl::Duration>& since : waits_since) {
+      EXPECT_LE(clock_.Uptime() - since.value_or(clock_.Uptime()), kFlushInterval + 3 * kTick);
+    }
+  }
+  EXPECT_EQ(came.size(), kShards);
+  for (messaging::Offset end : Ends("mean-ratings-checkpoints")) EXPECT_GT(end.value(), 0);
+}
+
+TEST_F(FarBehindTest, WhoReadsAgainWhatWasPublishedIsReadyToFlushTheFirstNewMeans) {
+  Publish(10'000);
+  MeanRatingProducerOptions options = FarBehind(/*checkpoint_interval=*/absl::InfiniteDuration());
+  options.backfill_flush_interval = absl::Seconds(100);
+  auto crashed_broker = Connect();
+  auto crashed = Open(*crashed_broker, options);
+  ASSERT_TRUE(Turn(*crashed).ok());
+  int64_t published_through = NewestAsOf();
+  crashed_broker->Crash();
+  crashed.reset();
+  Publish(10'000, "t");
+  clock_.Advance(absl::Seconds(10));
+
+  auto producer = Open(*broker_, options);
+  for (int i = 0; NewestAsOf() == published_through; ++i) {
+    ASSERT_LT(i, 10'000);
+    ASSERT_TRUE(producer->Step(absl::ZeroDuration()).ok());
+    clock_.Advance(kTick);
+  }
+  EXPECT_GT(published_through, 9'000);
+  EXPECT_LT(NewestAsOf(), published_through + 500);
 }
 
 TEST_F(MeanRatingProducerTest, AMemberForWhichNoShardIsLeftIsReadyAfterTheSessionTimeout) {

@@ -31,6 +31,7 @@ class TestSystem : public testing::Test {
   TestSystem() : metrics_("test"), random_(42) {
     messaging::MemoryWorldOptions calm;
     calm.repeat_one_in = calm.empty_poll_one_in = calm.early_store_one_in = 0;
+    calm.together_bytes_max = size_t{1} << 20;
     server_ = std::make_shared<messaging::MemoryWorld>(calm, clock_);
     broker_ = Connect();
     const auto* test = testing::UnitTest::GetInstance()->current_test_info();
