@@ -102,7 +102,10 @@ class SqliteCatalogue final : public Catalogue {
         options_.lock_path.empty() ? options_.path + ".lock" : options_.lock_path;
     MARQUEE_ASSIGN_OR_RETURN(WriterLock lock, WriterLock::Take(lock_path));
     MARQUEE_ASSIGN_OR_RETURN(sqlite::Database database, OpenFile(options_, false));
-    return SqliteWriter::Open(std::move(database), std::move(lock), options_.log_pages_max);
+    // Of a file that was made with other pages, too.
+    MARQUEE_ASSIGN_OR_RETURN(int64_t page_bytes, database.QueryInt("PRAGMA page_size"));
+    auto log_pages_max = static_cast<int>(options_.log_bytes_max / page_bytes);
+    return SqliteWriter::Open(std::move(database), std::move(lock), log_pages_max);
   }
 
   absl::StatusOr<std::unique_ptr<Reader>> OpenReader() override {

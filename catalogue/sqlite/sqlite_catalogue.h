@@ -2,6 +2,7 @@
 #ifndef MARQUEE_CATALOGUE_SQLITE_SQLITE_CATALOGUE_H_
 #define MARQUEE_CATALOGUE_SQLITE_SQLITE_CATALOGUE_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -17,10 +18,10 @@ struct SqliteCatalogueOptions {
   std::string lock_path;  // of the writer's lock; empty: the path with ".lock" behind it
   // Of a new file: a power of two, 512 to 65536. The smaller, the fewer bytes a commit of scattered
   // means writes; the more pages a commit of nearly all of them, and a restart.
-  int page_bytes = 4096;
-  // The database's log is copied into the file when it holds more pages than this: one commit in
+  int page_bytes = 1024;
+  // The database's log is copied into the file when its pages hold more than this: one commit in
   // some tens takes longer.
-  int log_pages_max = 8000;
+  int64_t log_bytes_max = 32'768'000;
 };
 
 // Reads the whole file once and verifies it (0.6 µs a row), so that damage done while nobody looked

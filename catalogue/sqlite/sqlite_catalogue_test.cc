@@ -244,7 +244,8 @@ TEST_F(SqliteCatalogueTest, CommitIsOneSync) {
 }
 
 TEST_F(SqliteCatalogueTest, LogIsMovedIntoTheFileNowAndThen) {
-  auto catalogue = *OpenSqliteCatalogue({.path = path_, .page_bytes = 4096, .log_pages_max = 100});
+  auto catalogue =
+      *OpenSqliteCatalogue({.path = path_, .page_bytes = 4096, .log_bytes_max = 409'600});
   auto writer = OpenWriter(*catalogue);
   for (int64_t i = 1; i < 1000; ++i) {
     ASSERT_TRUE(writer->Commit({.means = {MakeMean(static_cast<uint64_t>(i), i, 1, 3000)}}).ok());

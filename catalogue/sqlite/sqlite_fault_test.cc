@@ -29,7 +29,7 @@ class SqliteFaultTest : public ::testing::Test {
             .create = true,
             .vfs = vfs.name(),
             .lock_path = folder_.File("lock"),
-            .log_pages_max = 15};
+            .log_bytes_max = 15 * 1024};
   }
   TemporaryFolder folder_;
 };
@@ -209,7 +209,8 @@ TEST_F(SqliteFaultTest, RotInTheStoppedFileIsDetectedOrHarmless) {
         bytes.resize(at);
         break;
       case 1:
-        std::fill_n(bytes.begin() + static_cast<long>(at / 4096 * 4096), 4096, '\0');
+        at = at / 4096 * 4096;
+        bytes.replace(at, 4096, std::min<size_t>(4096, bytes.size() - at), '\0');
         break;
       default:
         bytes[at] = static_cast<char>(bytes[at] ^ 1 << random.Below(8));
