@@ -29,10 +29,10 @@ constexpr absl::Duration kServerGrace = absl::Seconds(5);
 }  // namespace
 
 void AddCommonSettings(Settings& settings, CommonSettings& common, CLI::App& app) {
-  settings.Add(
-      "broker", common.broker,
-      "URL of the broker: sqlite:DIR, kafka://HOST:PORT,... or kafkas:// with TLS; without it "
-      "the log is sqlite: inside --data");
+  settings.Add("broker", common.broker,
+               "URL of the broker: sqlite:DIR, kafka://HOST:PORT,... or "
+               "amqp://USER:PASSWORD@HOST:PORT/VHOST "
+               "(kafkas:// and amqps:// with TLS); without it the log is sqlite: inside --data");
   settings.Add("data", common.data, "folder for the embedded log and the catalogue");
   settings.Add("topic-prefix", common.topic_prefix, "put before the name of every topic and group");
   settings.Add("log-level", common.log_level, "debug, info, warn, error");
@@ -143,7 +143,8 @@ Host::Host(const CommonSettings& common)
       metrics_(kVersion),
       health_(clock_) {}
 
-absl::StatusOr<std::unique_ptr<Host>> Host::Open(const CommonSettings& common, Parts parts) {
+absl::StatusOr<std::unique_ptr<Host>> Host::Open(const CommonSettings& common, Parts parts,
+                                                 const std::function<void(Host&)>& meanwhile) {
   std::unique_ptr<Host> host(new Host(common));
   std::future<absl::Status> catalogue;
   if (parts == Parts::kSystemAndCatalogue) {
@@ -154,6 +155,7 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Open(const CommonSettings& common, P
                            [&host] { return host->OpenCatalogue(); });
   }
   MARQUEE_RETURN_IF_ERROR(host->OpenSystem());
+  meanwhile(*host);
   if (catalogue.valid()) MARQUEE_RETURN_IF_ERROR(catalogue.get());
   return host;
 }
@@ -323,25 +325,30 @@ bool Host::InputsAreRead() const {
   return (!has_ratings_ || ratings_idle_) && (!has_movies_ || movies_idle_);
 }
 
-absl::StatusOr<bool> Host::AllIsVisible() {
-  http::LogPosition ends;
+absl::StatusOr<Host::Ends> Host::DescribeEnds() {
+  Ends ends;
   MARQUEE_ASSIGN_OR_RETURN(messaging::TopicInfo ratings, broker_->DescribeTopic(topics_.ratings()));
-  ends.ratings_identity = ratings.identity;
+  ends.ratings.ratings_identity = ratings.identity;
   MARQUEE_ASSIGN_OR_RETURN(std::vector<messaging::Extent> extents,
                            DescribeAllShards(topics_.ratings()));
   for (uint32_t i = 0; i < extents.size(); ++i) {
-    if (extents[i].end.value() > 0) ends.through[i] = domain::LogOffset(extents[i].end.value());
+    if (extents[i].end.value() > 0)
+      ends.ratings.through[i] = domain::LogOffset(extents[i].end.value());
   }
-  if (!visibility_.Covers(ends)) return false;
+  MARQUEE_ASSIGN_OR_RETURN(ends.movies, DescribeAllShards(topics_.movies()));
+  return ends;
+}
+
+absl::StatusOr<bool> Host::AllIsVisible(const Ends& ends) {
+  if (!visibility_.Covers(ends.ratings)) return false;
   MARQUEE_ASSIGN_OR_RETURN(std::vector<catalogue::TopicPosition> positions,
                            catalogue_reader_->Positions());
-  MARQUEE_ASSIGN_OR_RETURN(extents, DescribeAllShards(topics_.movies()));
-  for (uint32_t i = 0; i < extents.size(); ++i) {
-    if (extents[i].begin == extents[i].end) continue;
+  for (uint32_t i = 0; i < ends.movies.size(); ++i) {
+    if (ends.movies[i].begin == ends.movies[i].end) continue;
     bool read = false;
     for (const catalogue::TopicPosition& position : positions) {
       if (position.topic == "movies" && position.shard == i)
-        read = position.next >= extents[i].end.value();
+        read = position.next >= ends.movies[i].end.value();
     }
     if (!read) return false;
   }

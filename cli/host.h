@@ -16,6 +16,7 @@
 #include "catalogue/catalogue.h"
 #include "cli/settings.h"
 #include "http/health.h"
+#include "http/log_position.h"
 #include "http/server.h"
 #include "http/visibility.h"
 #include "messaging/broker.h"
@@ -69,7 +70,11 @@ class Host {
   enum class Parts { kSystem, kSystemAndCatalogue };
   // Opens the broker and the system there; the catalogue, where it is asked for and was made
   // before, beside them: after a crash each of the two has to be recovered and verified.
-  static absl::StatusOr<std::unique_ptr<Host>> Open(const CommonSettings& common, Parts parts);
+  // `meanwhile` is called when the system is open and the catalogue may not be: it starts what does
+  // not need it.
+  static absl::StatusOr<std::unique_ptr<Host>> Open(
+      const CommonSettings& common, Parts parts,
+      const std::function<void(Host&)>& meanwhile = [](Host&) {});
   ~Host();
 
   // Each Start* but StartServer starts a service in a thread of its own.
@@ -88,8 +93,14 @@ class Host {
   absl::Status Failure() const;
   // Whether the producers that read files have nothing more to publish for now.
   bool InputsAreRead() const;
-  // Whether everything that is in `ratings` and `movies` now is in the catalogue.
-  absl::StatusOr<bool> AllIsVisible();
+  // What is in `ratings` and `movies` now: where their shards end.
+  struct Ends {
+    http::LogPosition ratings;
+    std::vector<messaging::Extent> movies;
+  };
+  absl::StatusOr<Ends> DescribeEnds();
+  // Whether all of it is in the catalogue. Asks no broker.
+  absl::StatusOr<bool> AllIsVisible(const Ends& ends);
   absl::StatusOr<std::vector<messaging::Extent>> DescribeAllShards(const std::string& topic);
   // Waits until a signal comes, a runner fails, or all have finished.
   absl::Status WaitForEnd();

@@ -44,14 +44,19 @@ absl::StatusOr<int> ShowTopics(const InspectSettings& settings) {
                               : std::vector<std::string>{"topic", "kind", "shards>", "retention",
                                                          "bytes>", "identity"});
   boost::json::array json;
+  absl::Status damaged;  // the first that cannot be described; the others are shown
   for (const messaging::TopicInfo& topic : topics) {
     if (!WithPrefix(topic.spec.name, settings.common.topic_prefix)) continue;
     boost::json::array shards;
-    MARQUEE_ASSIGN_OR_RETURN(
-        std::vector<messaging::Extent> extents,
-        broker->DescribeShards(messaging::ShardsOf(topic.spec.name, topic.spec.shards)));
+    absl::StatusOr<std::vector<messaging::Extent>> extents =
+        broker->DescribeShards(messaging::ShardsOf(topic.spec.name, topic.spec.shards));
+    if (absl::IsDeadlineExceeded(extents.status())) return extents.status();
+    if (!extents.ok()) {
+      if (damaged.ok()) damaged = Annotate(extents.status(), "topic " + topic.spec.name);
+      continue;
+    }
     for (uint32_t i = 0; i < topic.spec.shards; ++i) {
-      const messaging::Extent& extent = extents[i];
+      const messaging::Extent& extent = (*extents)[i];
       shards.push_back(boost::json::object{
           {"shard", i}, {"begin", extent.begin.value()}, {"end", extent.end.value()}});
       if (settings.shards) {
@@ -78,6 +83,7 @@ absl::StatusOr<int> ShowTopics(const InspectSettings& settings) {
   } else {
     Print(table.ToString());
   }
+  MARQUEE_RETURN_IF_ERROR(damaged);
   return kExitOk;
 }
 

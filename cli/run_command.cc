@@ -31,7 +31,6 @@ absl::Status FindInputs(RunSettings* run) {
 absl::Status StartServices(const RunSettings& run, Host& host) {
   MARQUEE_ASSIGN_OR_RETURN(std::optional<double> rate, ParseRate(run.rate));
   host.StartSink({.region = run.region});
-  host.StartMeans({});
   if (!run.movies.empty()) {
     host.StartMovies({.source = run.source,
                       .path = run.movies,
@@ -74,10 +73,13 @@ absl::Status WatchInputs(Host& host) {
   return host.Failure();
 }
 
+// Of what the inputs held: what others publish meanwhile is not waited for, nor is the broker asked
+// again and again.
 absl::Status WaitUntilVisible(Host& host) {
+  MARQUEE_ASSIGN_OR_RETURN(Host::Ends ends, host.DescribeEnds());
   while (!StopRequested()) {
     MARQUEE_RETURN_IF_ERROR(host.Failure());
-    MARQUEE_ASSIGN_OR_RETURN(bool visible, host.AllIsVisible());
+    MARQUEE_ASSIGN_OR_RETURN(bool visible, host.AllIsVisible(ends));
     if (visible) return absl::OkStatus();
     host.clock().SleepFor(kPollForVisible);
   }
@@ -138,7 +140,8 @@ void SayWhatWasRead(const RunSettings& run, Host& host) {
 absl::StatusOr<int> Run(RunSettings run) {
   MARQUEE_RETURN_IF_ERROR(FindInputs(&run));
   MARQUEE_ASSIGN_OR_RETURN(std::unique_ptr<Host> host,
-                           Host::Open(run.common, Host::Parts::kSystemAndCatalogue));
+                           Host::Open(run.common, Host::Parts::kSystemAndCatalogue,
+                                      [](Host& opening) { opening.StartMeans({}); }));
   if (host->first()) {
     Say(absl::StrCat("recorded for this log: ", host->rules().shards,
                      " shards (cannot change later), ratings from ",
