@@ -17,7 +17,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,6 +24,7 @@
 #include <thread>
 #include <vector>
 
+#include "bench/latency.h"
 #include "bench/measure.h"
 #include "librdkafka/rdkafka.h"
 
@@ -33,8 +33,6 @@ namespace {
 
 constexpr int kTimeoutMs = 60'000;
 constexpr size_t kBatchMax = 10'000;
-constexpr int64_t kNsPerSecond = 1'000'000'000;
-constexpr int64_t kWarmUpNs = kNsPerSecond;
 
 using Config = std::map<std::string, std::string>;
 
@@ -222,79 +220,29 @@ void BenchConsume(const std::string& servers, const std::string& topic, int64_t 
   fmt::print("{{\"seconds\":{:.6f},\"messages\":{},\"bytes\":{}}}\n", seconds, read, bytes);
 }
 
-// Publishes at a fixed rate, each message with its number and when it was due; numbers below 0 warm
-// up.
-class SteadyProducer {
- public:
-  SteadyProducer(const std::string& servers, const std::string& topic)
-      : producer_(OpenProducer(servers, "0")),
-        topic_(rd_kafka_topic_new(producer_.get(), topic.c_str(), nullptr)),
-        partitions_(Partitions(producer_.get(), topic)) {}
-
-  void One(int64_t due_ns, int64_t number) {
-    std::memcpy(value_.data(), &due_ns, sizeof(due_ns));
-    std::memcpy(value_.data() + sizeof(due_ns), &number, sizeof(number));
-    auto partition = static_cast<int32_t>(std::abs(number) % partitions_);
-    Produce(producer_.get(), topic_.get(), partition, "318", value_);
-    rd_kafka_poll(producer_.get(), 0);
-  }
-
-  void Run(int64_t count, int64_t rate) {
-    int64_t begin_ns = NowNs();
-    for (int64_t i = 0; i < count; ++i) {
-      int64_t due_ns = begin_ns + i * kNsPerSecond / rate;
-      if (NowNs() < due_ns) SleepUntilNs(due_ns);
-      One(due_ns, i);
-    }
-    Check(rd_kafka_flush(producer_.get(), kTimeoutMs), "flush");
-  }
-
- private:
-  Handle producer_;
-  Topic topic_;
-  int partitions_;
-  std::string value_ = std::string(40, 'v');
-};
-
-// The times of the first `count` messages but for the first `uncounted`; `ready` when any has come.
-std::vector<int64_t> TimesOf(rd_kafka_t* consumer, int64_t count, int64_t uncounted,
-                             std::atomic<bool>* ready) {
-  std::vector<int64_t> took_ns;
-  int64_t read = 0;
-  ConsumeAtOnce(consumer, [&](const rd_kafka_message_t& message) {
-    int64_t due_ns = 0;
-    int64_t number = 0;
-    const char* payload = static_cast<const char*>(message.payload);
-    std::memcpy(&due_ns, payload, sizeof(due_ns));
-    std::memcpy(&number, payload + sizeof(due_ns), sizeof(number));
-    *ready = true;
-    if (number < 0) return true;
-    if (number >= uncounted) took_ns.push_back(NowNs() - due_ns);
-    return ++read < count;
-  });
-  return took_ns;
-}
-
-void BenchLatency(const std::string& servers, const std::string& topic, int64_t seconds,
+void BenchLatency(const std::string& servers, const std::string& to, int64_t seconds,
                   int64_t rate) {
-  const int64_t uncounted = rate * kWarmUpNs / kNsPerSecond;
-  const int64_t count = seconds * rate + uncounted;
-  SteadyProducer producer(servers, topic);
+  LatencyTrial trial(seconds, rate);
+  Handle producer = OpenProducer(servers, "0");
+  Topic topic(rd_kafka_topic_new(producer.get(), to.c_str(), nullptr));
+  const int partitions = Partitions(producer.get(), to);
   Handle consumer = OpenConsumer(servers);
-  Assign(consumer.get(), topic, RD_KAFKA_OFFSET_END);
-  std::vector<int64_t> took_ns;
-  std::atomic<bool> ready{false};
-  std::thread reading([&] { took_ns = TimesOf(consumer.get(), count, uncounted, &ready); });
-  // Where the consumer begins to read is settled when the first message comes.
-  for (int64_t warm = -1; !ready; --warm) {
-    producer.One(NowNs(), warm);
-    SleepUntilNs(NowNs() + kNsPerSecond / 10);
-  }
-  producer.Run(count, rate);
+  Assign(consumer.get(), to, RD_KAFKA_OFFSET_END);
+  std::thread reading([&] {
+    ConsumeAtOnce(consumer.get(), [&](const rd_kafka_message_t& message) {
+      return trial.Take({static_cast<const char*>(message.payload), message.len});
+    });
+  });
+  trial.Publish(
+      [&](int64_t number, std::string_view value) {
+        auto partition = static_cast<int32_t>(std::abs(number) % partitions);
+        Produce(producer.get(), topic.get(), partition, kLatencyKey, value);
+        rd_kafka_poll(producer.get(), 0);
+      },
+      [](int64_t ns) { SleepUntilNs(NowNs() + ns); });
+  Check(rd_kafka_flush(producer.get(), kTimeoutMs), "flush");
   reading.join();
-  fmt::print("{{\"p50_ms\":{:.3f},\"p99_ms\":{:.3f},\"max_ms\":{:.3f},\"samples\":{}}}\n",
-             PercentileMs(took_ns, 50), PercentileMs(took_ns, 99), PercentileMs(took_ns, 100),
-             took_ns.size());
+  trial.Print();
 }
 
 }  // namespace

@@ -75,8 +75,12 @@ class Bench:
     def json(self, *command):
         return json.loads(self.run(*command).output)
 
+    def run_program(self, name, *arguments):
+        return self.run(PROGRAMS / name, *arguments)
+
     def program(self, name, *arguments):
-        return self.json(PROGRAMS / name, *arguments)
+        """What it prints."""
+        return json.loads(self.run_program(name, *arguments).output)
 
     def audit(self, data, ratings, *more):
         self.run(MARQUEE, "audit", "--data", data, "--ratings", ratings, *more)

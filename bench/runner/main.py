@@ -6,20 +6,23 @@ import signal
 import subprocess
 import sys
 
-import kafka_rows
+import broker_rows
 import log_rows
+import packed_rows
 import served_rows
 from bench import Bench
-from kafka_cluster import ClusterError, KafkaNodes
-from kafka_rows import Kafka
+from broker_rows import BrokerRows
+from kafka_nodes import ClusterError, KafkaNodes
 from log_rows import FULL_MOVIES, FULL_RATINGS
 from paths import MARQUEE, ROOT
 from processes import say
+from rabbitmq_nodes import RabbitmqNodes
 from report import NoResult, Row, machine, table
 
 TARGETS = ["marquee", "beast_floor", "plain_sum_bench", "means_bench", "wakeup_bench", "visible_bench",
-           "kafka_raw_bench"]
-KAFKA_RATINGS = 10_000_000
+           "kafka_raw_bench", "amqp_raw_bench", "means_watch"]
+BROKER_RATINGS = 10_000_000
+NODES = {"kafka": KafkaNodes, "amqp": RabbitmqNodes}
 
 GROUPS = {
     "csv-to-log": log_rows.csv_to_log,
@@ -33,29 +36,39 @@ GROUPS = {
 }
 
 
+def groups_of(options):
+    """The rows on the broker that was asked for, by name."""
+    return groups_on(NODES[options.broker]) if options.broker in NODES else GROUPS
+
+
+def groups_on(nodes):
+    return broker_rows.groups(nodes) | ({"packed": packed_rows.packed} if hasattr(nodes, "packing") else {})
+
+
 def parse_options(description):
     parser = argparse.ArgumentParser(description=description,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--broker", choices=["sqlite", "kafka"], default="sqlite", help="default: %(default)s")
-    add("--nodes", type=int, choices=[1, 3], default=1, help="of Kafka; default: %(default)s")
-    add("--ratings", type=int, metavar="N", help=f"default: {FULL_RATINGS}; {KAFKA_RATINGS} on Kafka")
+    add("--broker", choices=["sqlite", *NODES], default="sqlite", help="default: %(default)s")
+    add("--nodes", type=int, choices=[1, 3], default=1, help="of kafka and amqp; default: %(default)s")
+    add("--ratings", type=int, metavar="N", help=f"default: {FULL_RATINGS}; {BROKER_RATINGS} on kafka and amqp")
     add("--movies", type=int, default=FULL_MOVIES, metavar="N", help="default: %(default)s")
-    add("--only", metavar="NAME,…", help=f"some of: {', '.join(GROUPS)}; on Kafka of: {', '.join(kafka_rows.GROUPS)}; none: no row")
+    add("--only", metavar="NAME,…", help=f"some of: {', '.join(GROUPS)}; " + "".join(
+        f"on {broker} of: {', '.join(groups_on(nodes))}; " for broker, nodes in NODES.items()) + "none: no row")
     add("--quick", action="store_true", help="shorter loads, growth up to 4 million")
     add("--keep", action="store_true", help="keep the working folders")
     add("--no-build", action="store_true", help="take what build/bench holds")
     add("--profile", action="store_true",
         help="then the 15 symbols in which the whole system spends most time (perf)")
     options = parser.parse_args()
-    groups = GROUPS if options.broker == "sqlite" else kafka_rows.GROUPS
+    groups = groups_of(options)
     names = list(groups) if options.only is None else options.only.split(",")
     names = [name for name in names if name != "none"]
     for name in names:
         if name not in groups:
             parser.error(f"--only: expected some of {', '.join(groups)}, found {name}")
     if options.ratings is None:
-        options.ratings = FULL_RATINGS if options.broker == "sqlite" else KAFKA_RATINGS
+        options.ratings = BROKER_RATINGS if options.broker in NODES else FULL_RATINGS
     if options.ratings < 1000 or options.movies < 100:
         parser.error("expected at least 1000 ratings and 100 movies")
     return options, names
@@ -77,11 +90,11 @@ def profile(bench):
     return "\n".join(line[:100].rstrip() for line in lines[:15])
 
 
-def measure_on_kafka(bench, names):
+def measure_on_nodes(bench, names):
     """All rows on nodes that are there for them alone."""
-    nodes = KafkaNodes(bench.options.nodes)
+    nodes = NODES[bench.options.broker](bench, bench.options.nodes)
     try:
-        return measure(bench, kafka_rows.GROUPS, names, Kafka(bench, nodes))
+        return measure(bench, groups_of(bench.options), names, BrokerRows(bench, nodes))
     finally:
         nodes.wipe()
 
@@ -102,10 +115,10 @@ def measure(bench, groups, names, measured):
     return rows, complete
 
 
-def on_kafka(options):
-    if options.broker != "kafka":
+def on_nodes(options):
+    if options.broker not in NODES:
         return ""
-    return f"; Apache Kafka, {options.nodes} node{'s' if options.nodes > 1 else ''} on this machine"
+    return f"; {NODES[options.broker].title}, {options.nodes} node{'s' if options.nodes > 1 else ''} on this machine"
 
 
 def main(description):
@@ -119,11 +132,11 @@ def main(description):
     bench = Bench(options)
     bench.work.mkdir(parents=True)
     try:
-        if options.broker == "kafka":
-            rows, complete = measure_on_kafka(bench, names)
+        if options.broker in NODES:
+            rows, complete = measure_on_nodes(bench, names)
         else:
             rows, complete = measure(bench, GROUPS, names, bench)
-        print(f"{options.ratings:,} ratings, {options.movies:,} movies{on_kafka(options)}\n")
+        print(f"{options.ratings:,} ratings, {options.movies:,} movies{on_nodes(options)}\n")
         if rows:
             print(table(rows), flush=True)
         if options.profile:
