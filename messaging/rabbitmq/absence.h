@@ -13,8 +13,16 @@ namespace marquee::messaging::rabbitmq {
 // name what is gone.
 inline constexpr absl::Duration kNodeBehindMax = absl::Seconds(5);
 
+// A look is a few requests, and a node that is behind hears in its own time.
+inline constexpr absl::Duration kLookAgainAfter = absl::Milliseconds(100);
+
 class Absence {
  public:
+  // False: what was not found is looked for again only later.
+  bool IsDue(absl::Duration now) const {
+    return !last_.has_value() || now - *last_ >= kLookAgainAfter;
+  }
+
   // A look at `now` did not find it: whether none has for longer than a node may be behind. Looks
   // that are further apart than that begin anew, since it may have been there in between.
   bool IsForGood(absl::Duration now) {

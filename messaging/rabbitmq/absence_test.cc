@@ -26,5 +26,15 @@ TEST(AbsenceTest, LooksThatAreFarApartSayNothingOfWhatWasBetweenThem) {
   EXPECT_TRUE(absence.IsForGood(hours_later + kNodeBehindMax + kStep));
 }
 
+TEST(AbsenceTest, WhatALookDidNotFindIsLookedForAgainAfterAWhile) {
+  Absence absence;
+  EXPECT_TRUE(absence.IsDue(kStart)) << "never looked for";
+  absence.IsForGood(kStart);
+  EXPECT_FALSE(absence.IsDue(kStart + kLookAgainAfter / 2));
+  EXPECT_TRUE(absence.IsDue(kStart + kLookAgainAfter));
+  absence.IsForGood(kStart + kLookAgainAfter);
+  EXPECT_FALSE(absence.IsDue(kStart + 3 * kLookAgainAfter / 2));
+}
+
 }  // namespace
 }  // namespace marquee::messaging::rabbitmq

@@ -217,6 +217,7 @@ absl::Status RabbitmqSubscription::ConsumeAll() {
 }
 
 absl::Status RabbitmqSubscription::Consume(const TopicShard& shard, Started* started) {
+  if (!started->absence.IsDue(world_.clock.Uptime())) return absl::OkStatus();
   // A stream that is not there would close the channel, with all its consumers.
   absl::Status there = connection_->CheckQueue(started->cursor.stream());
   if (absl::IsNotFound(there)) {
