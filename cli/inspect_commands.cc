@@ -93,8 +93,13 @@ absl::StatusOr<int> ShowGroups(const InspectSettings& settings) {
   MARQUEE_ASSIGN_OR_RETURN(std::vector<messaging::GroupInfo> groups, broker->ListGroups());
   Table table({"group", "topic", "shard>", "position>", "lag>", "generation>", "member"});
   boost::json::array json;
+  absl::Status damaged;  // the first of which nothing is known; the others are shown
   for (const messaging::GroupInfo& group : groups) {
     if (!WithPrefix(group.group, settings.common.topic_prefix)) continue;
+    if (!group.status.ok()) {
+      if (damaged.ok()) damaged = Annotate(group.status, "group " + group.group);
+      continue;
+    }
     boost::json::array shards;
     for (const messaging::GroupShard& shard : group.shards) {
       std::string position = shard.reported ? absl::StrCat(shard.reported->value()) : "-";
@@ -120,6 +125,7 @@ absl::StatusOr<int> ShowGroups(const InspectSettings& settings) {
   } else {
     Print(table.ToString());
   }
+  MARQUEE_RETURN_IF_ERROR(damaged);
   return kExitOk;
 }
 

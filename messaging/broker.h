@@ -220,6 +220,8 @@ struct GroupInfo {
   std::string group;
   std::vector<std::string> members;
   std::vector<GroupShard> shards;
+  // kNotFound, kDataLoss: why nothing else is known of it; somebody else deleted something.
+  absl::Status status;
 };
 
 class Broker {

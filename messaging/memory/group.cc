@@ -170,7 +170,8 @@ bool Group::HandOver() {
 }
 
 GroupInfo Group::Describe() const {
-  GroupInfo info{.group = name_, .members = {}, .shards = {}};
+  GroupInfo info;
+  info.group = name_;
   for (const auto& [id, member] : members_) {
     if (member.live) info.members.push_back(member.name);
   }

@@ -1,7 +1,6 @@
 #include "messaging/rabbitmq/rabbitmq_broker.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <map>
 #include <set>
@@ -170,10 +169,10 @@ class RabbitmqBroker final : public Broker {
             infos.push_back(std::move(info));
             return absl::OkStatus();
           });
-      // A stream of its own, or of a topic, was deleted, or made anew: the other groups, which may
-      // be others', are shown.
+      // A stream of its own, or of a topic, was deleted, or made anew.
       if (absl::IsNotFound(described) || absl::IsDataLoss(described)) {
-        spdlog::warn("group {} is not shown: {}", group, std::string(described.message()));
+        infos.emplace_back().group = group;
+        infos.back().status = described;
         continue;
       }
       MARQUEE_RETURN_IF_ERROR(described);
@@ -184,7 +183,8 @@ class RabbitmqBroker final : public Broker {
  private:
   absl::StatusOr<GroupInfo> DescribeGroup(Connection& connection, const std::string& group,
                                           const std::map<std::string, Topic>& topics) {
-    GroupInfo info{.group = group, .members = {}, .shards = {}};
+    GroupInfo info;
+    info.group = group;
     MARQUEE_ASSIGN_OR_RETURN(GroupLog log, ReadGroup(connection, group));
     const GroupState& state = log.state();
     MARQUEE_ASSIGN_OR_RETURN(auto names, LivingMembers(connection, state));

@@ -92,7 +92,8 @@ class SqliteBroker final : public Broker {
 
  private:
   absl::StatusOr<GroupInfo> DescribeGroup(GroupStore& groups, const std::string& name) {
-    GroupInfo info{.group = name, .members = {}, .shards = {}};
+    GroupInfo info;
+    info.group = name;
     MARQUEE_ASSIGN_OR_RETURN(std::vector<MemberRow> members, groups.Members(name));
     MARQUEE_ASSIGN_OR_RETURN(std::vector<Slot> slots, groups.Slots(name));
     MARQUEE_ASSIGN_OR_RETURN(std::string topics, groups.Topics(name));

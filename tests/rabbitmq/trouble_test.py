@@ -149,6 +149,10 @@ class TroubleTest(Trouble):
             channel.queue_delete(stream)
         self.assert_ends("producer", f"somebody else deleted its stream {stream}", REFUSED_SECONDS_MAX)
         self.assert_ends("means", f"somebody else deleted its stream {stream}")
+        code, output, error = self.marquee.run("groups")
+        self.assertEqual(code, 1, output)
+        self.assertIn(stream, error)
+        self.assertIn(f"{self.prefix}moviedatasink", output)  # the others are shown
 
     def test_AnExchangeThatIsDeletedUnderneathIsSaidByItsName(self):
         self.start()
