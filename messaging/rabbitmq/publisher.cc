@@ -571,7 +571,7 @@ absl::Status RabbitmqPublisher::LearnTail(Shard shard, ShardTail* tail) {
     tail->changes = 0;
     tail->spoken = {.epoch = state->epoch};
     // Somebody did not come to the end of it.
-    if (state->next_begun) changes_seen_(topic_, shard, tail->spoken);
+    if (state->next != ShardState::Next::kNone) changes_seen_(topic_, shard, tail->spoken);
   } else {
     absl::StatusOr<ShardView> view = GlanceAtEvents(*mine_, {topic_, shard}, absl::InfinitePast());
     if (!view.ok()) return Gone(view.status());

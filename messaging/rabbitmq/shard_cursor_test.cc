@@ -50,7 +50,7 @@ class Model {
   void Step() {
     switch (step_) {
       case 0:
-        state_.next_begun = true;
+        state_.next = ShardState::Next::kOpen;
         streams_[Changes(state_.epoch + 1)] = {Anchor()};
         break;
       case 1:
@@ -263,9 +263,58 @@ TEST(ShardStateTest, ItComesBackAsItWas) {
                    .floor = Offset(7),
                    .keys = 3,
                    .end = Offset(99),
-                   .next_begun = true};
+                   .next = ShardState::Next::kOpen};
   EXPECT_EQ(*ShardState::FromText(state.ToText()), state);
   EXPECT_EQ(ShardState::FromText("state\t1").status().code(), absl::StatusCode::kDataLoss);
+}
+
+// The entries of a state stream, each with what its writer had read.
+class Entries {
+ public:
+  void Add(int64_t writer_had_read_to, const ShardState& state) {
+    Head head{.kind = Kind::kEntry, .sequence = static_cast<uint64_t>(writer_had_read_to)};
+    counts_.push_back(fold_.Take(static_cast<int64_t>(counts_.size()), head, state));
+  }
+  const std::vector<bool>& counts() const { return counts_; }
+  const ShardState& newest() const { return *fold_.newest(); }
+
+ private:
+  ShardStateFold fold_;
+  std::vector<bool> counts_;
+};
+
+constexpr ShardState kBegun{.next = ShardState::Next::kBegun};
+constexpr ShardState kOpen{.next = ShardState::Next::kOpen};
+
+TEST(ShardStateTest, OfTwoWhoBelieveThatTheyHaveTheLockTheFirstWins) {
+  Entries entries;
+  entries.Add(0, {});
+  entries.Add(1, kBegun);  // one
+  entries.Add(2, kBegun);  // the other
+  entries.Add(2, kOpen);   // the one, that has not seen the other's
+  entries.Add(3, kOpen);   // the other
+  entries.Add(4, {.epoch = 1});
+  EXPECT_EQ(entries.counts(), (std::vector<bool>{true, true, true, false, true, false}));
+  EXPECT_EQ(entries.newest(), kOpen);
+}
+
+TEST(ShardStateTest, WhatALostWriterWritesEpochsLaterDoesNotCount) {
+  Entries entries;
+  entries.Add(0, {});
+  for (uint64_t epoch = 1; epoch <= 3; ++epoch) {
+    entries.Add(static_cast<int64_t>(entries.counts().size()), {.epoch = epoch});
+  }
+  entries.Add(2, {.epoch = 1, .keys = 77});
+  EXPECT_FALSE(entries.counts().back());
+  EXPECT_EQ(entries.newest().epoch, 3u);
+}
+
+TEST(ShardStateTest, EntriesThatDoNotSayWhatWasReadCount) {
+  Entries entries;
+  entries.Add(0, {});
+  entries.Add(0, {});
+  entries.Add(0, {.epoch = 1});
+  EXPECT_EQ(entries.counts(), (std::vector<bool>{true, true, true}));
 }
 
 TEST(MessageTest, AHeadIsTheseBytes) {

@@ -9,6 +9,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "base/random.h"
 #include "base/status.h"
 #include "messaging/rabbitmq/follow.h"
 #include "messaging/rabbitmq/message.h"
@@ -21,12 +22,23 @@ constexpr absl::Duration kPatience = absl::Seconds(10);
 // Each entry says all, so retention may drop those before the last segment.
 constexpr int64_t kStateSegmentBytes = 1 << 20;
 constexpr int64_t kStateBytesMax = 2 << 20;
+// More than there can be of writers that have lost the lock: each has one on its way.
+constexpr int64_t kEntriesBack = 16;
+
+// What a state stream's last message says, if it is an entry that surely counts: its writer had
+// read all that is before it.
+absl::StatusOr<std::optional<ShardState>> IfAlone(const StreamMessage& last) {
+  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(last.body));
+  bool is_alone = last.offset == 0 || head.sequence == static_cast<uint64_t>(last.offset);
+  if (head.kind != Kind::kEntry || !is_alone) return std::nullopt;
+  return ShardState::FromText(PayloadOf(last.body));
+}
 
 }  // namespace
 
 std::string ShardState::ToText() const {
   return fmt::format("state\t{}\t{}\t{}\t{}\t{}\t{}\t{}", epoch, base, begin.value(), floor.value(),
-                     keys, next_begun ? 1 : 0, end.value());
+                     keys, static_cast<int>(next), end.value());
 }
 
 absl::StatusOr<ShardState> ShardState::FromText(std::string_view text) {
@@ -34,20 +46,29 @@ absl::StatusOr<ShardState> ShardState::FromText(std::string_view text) {
       absl::StrSplit(absl::string_view(text.data(), text.size()), '\t');
   ShardState state;
   int64_t begin = 0, floor = 0, end = 0;
-  int begun = 0;
+  int next = 0;
   if (words.size() != 8 || words[0] != "state" || !absl::SimpleAtoi(words[1], &state.epoch) ||
       !absl::SimpleAtoi(words[2], &state.base) || !absl::SimpleAtoi(words[3], &begin) ||
       !absl::SimpleAtoi(words[4], &floor) || !absl::SimpleAtoi(words[5], &state.keys) ||
-      !absl::SimpleAtoi(words[6], &begun) || !absl::SimpleAtoi(words[7], &end)) {
+      !absl::SimpleAtoi(words[6], &next) || next < 0 || next > 2 ||
+      !absl::SimpleAtoi(words[7], &end)) {
     return absl::DataLossError(
         "expected the state of an entity topic's shard, version 1, found something else; a later "
         "version may have written it");
   }
   state.begin = Offset(begin);
   state.floor = Offset(floor);
-  state.next_begun = begun != 0;
+  state.next = static_cast<Next>(next);
   state.end = Offset(end);
   return state;
+}
+
+bool ShardStateFold::Take(int64_t offset, const Head& head, const ShardState& state) {
+  auto had_read_to = static_cast<int64_t>(head.sequence);
+  if (newest_.has_value() && had_read_to > 0 && had_read_to <= newest_at_) return false;
+  newest_ = state;
+  newest_at_ = offset;
+  return true;
 }
 
 absl::Status MakeShardState(Connection& connection, std::string_view topic, Shard shard,
@@ -55,32 +76,17 @@ absl::Status MakeShardState(Connection& connection, std::string_view topic, Shar
   std::string stream = StateStreamOf(topic, shard, identity);
   MARQUEE_RETURN_IF_ERROR(connection.DeclareStream(
       stream, {.segment_bytes = kStateSegmentBytes, .max_bytes = kStateBytesMax}));
-  return WriteShardState(connection, topic, shard, identity, ShardState());
+  return Append(connection, stream, {MakeMessage({.kind = Kind::kEntry}, ShardState().ToText())},
+                kPatience);
 }
 
 absl::StatusOr<ShardState> ReadShardState(Connection& connection, std::string_view topic,
                                           Shard shard, std::string_view identity) {
-  std::string stream = StateStreamOf(topic, shard, identity);
-  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection, stream));
-  // Behind the newest entry there may be some that say nothing.
-  int64_t end = last.offset;
-  for (int64_t from = end; true; from = std::max<int64_t>(0, 2 * from - end - 1)) {
-    std::optional<std::string> newest;
-    auto take = [&](StreamMessage message) -> absl::StatusOr<bool> {
-      MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
-      if (head.kind == Kind::kEntry) newest = std::move(message.body);
-      return message.offset < end;
-    };
-    if (from == end) {
-      MARQUEE_RETURN_IF_ERROR(take(last).status());
-    } else {
-      MARQUEE_RETURN_IF_ERROR(
-          ReadFrom(connection, stream, {From::Place::kOffset, from}, kPatience, take));
-    }
-    if (newest.has_value()) return ShardState::FromText(PayloadOf(*newest));
-    if (from == 0) break;
-  }
-  return absl::DataLossError(fmt::format("the stream {} holds no entry", stream));
+  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last,
+                           ReadLast(connection, StateStreamOf(topic, shard, identity)));
+  MARQUEE_ASSIGN_OR_RETURN(std::optional<ShardState> alone, IfAlone(last));
+  if (alone.has_value()) return *alone;
+  return ShardStateWriter(connection, {topic, shard, identity}).Read();
 }
 
 absl::StatusOr<std::vector<ShardState>> ReadShardStates(Connection& connection,
@@ -92,25 +98,73 @@ absl::StatusOr<std::vector<ShardState>> ReadShardStates(Connection& connection,
   MARQUEE_ASSIGN_OR_RETURN(auto chunks, LastChunks(connection, streams));
   std::vector<ShardState> states;
   for (size_t i = 0; i < shards.size(); ++i) {
-    std::optional<ShardState> newest;
-    for (const StreamMessage& message : chunks[i]) {
-      MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
-      if (head.kind != Kind::kEntry) continue;
-      MARQUEE_ASSIGN_OR_RETURN(newest, ShardState::FromText(PayloadOf(message.body)));
+    std::optional<ShardState> last;
+    if (!chunks[i].empty()) {
+      MARQUEE_ASSIGN_OR_RETURN(last, IfAlone(chunks[i].back()));
     }
-    if (!newest.has_value()) {
-      MARQUEE_ASSIGN_OR_RETURN(
-          newest, ReadShardState(connection, shards[i].topic, shards[i].shard, shards[i].identity));
+    if (!last.has_value()) {
+      MARQUEE_ASSIGN_OR_RETURN(last, ShardStateWriter(connection, shards[i]).Read());
     }
-    states.push_back(*newest);
+    states.push_back(*last);
   }
   return states;
 }
 
-absl::Status WriteShardState(Connection& connection, std::string_view topic, Shard shard,
-                             std::string_view identity, const ShardState& state) {
-  return Append(connection, StateStreamOf(topic, shard, identity),
-                {MakeMessage({.kind = Kind::kEntry}, state.ToText())}, kPatience);
+ShardStateWriter::ShardStateWriter(Connection& connection, const ShardOfTopic& shard)
+    : connection_(connection), stream_(StateStreamOf(shard.topic, shard.shard, shard.identity)) {}
+
+absl::StatusOr<ShardState> ShardStateWriter::Read() {
+  MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection_, stream_));
+  read_to_ = last.offset + 1;
+  // Behind the newest entry there may be some that do not count, or say nothing.
+  for (int64_t back = kEntriesBack; true; back *= 2) {
+    int64_t from = std::max<int64_t>(0, last.offset - back);
+    fold_ = ShardStateFold();
+    auto take = [&](const StreamMessage& message) -> absl::StatusOr<bool> {
+      MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+      if (head.kind == Kind::kEntry) {
+        MARQUEE_ASSIGN_OR_RETURN(ShardState state, ShardState::FromText(PayloadOf(message.body)));
+        fold_.Take(message.offset, head, state);
+      }
+      return message.offset < last.offset;
+    };
+    MARQUEE_RETURN_IF_ERROR(
+        ReadFrom(connection_, stream_, {From::Place::kOffset, from}, kPatience, take));
+    if (fold_.newest().has_value()) return *fold_.newest();
+    if (from == 0) break;
+  }
+  return absl::DataLossError(fmt::format("the stream {} holds no entry", stream_));
+}
+
+absl::Status ShardStateWriter::Write(const ShardState& state) {
+  MARQUEE_CHECK(read_to_ > 0);
+  Head mine{.kind = Kind::kEntry,
+            .nonce = Random::FromSystem().Next(),
+            .sequence = static_cast<uint64_t>(read_to_)};
+  MARQUEE_RETURN_IF_ERROR(
+      Append(connection_, stream_, {MakeMessage(mine, state.ToText())}, kPatience));
+  bool counts = false;
+  auto take = [&](const StreamMessage& message) -> absl::StatusOr<bool> {
+    if (message.offset < read_to_) return true;
+    read_to_ = message.offset + 1;
+    MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+    if (head.kind != Kind::kEntry) return true;
+    MARQUEE_ASSIGN_OR_RETURN(ShardState read, ShardState::FromText(PayloadOf(message.body)));
+    counts = fold_.Take(message.offset, head, read);
+    return head != mine;
+  };
+  auto read_on = [&](absl::Duration patience) {
+    From last_read{From::Place::kOffset, read_to_ - 1};
+    return ReadFrom(connection_, stream_, last_read, patience, take);
+  };
+  absl::Status read = read_on(kNudgeAfter);
+  if (absl::IsDeadlineExceeded(read)) {
+    MARQUEE_RETURN_IF_ERROR(Nudge(connection_, kLookChannel, stream_));
+    read = read_on(kPatience);
+  }
+  MARQUEE_RETURN_IF_ERROR(read);
+  if (counts) return absl::OkStatus();
+  return absl::AbortedError(fmt::format("another writer of the stream {} came first", stream_));
 }
 
 absl::Status DeleteShardStreams(Connection& connection, std::string_view topic, Shard shard,

@@ -1,11 +1,12 @@
-// Where the records of an entity topic's shard are: the newest entry of the shard's state stream.
-// docs/design/0010-rabbitmq.md has the whole scheme.
+// Where the records of an entity topic's shard are: the newest entry of the shard's state stream
+// that counts. docs/design/0010-rabbitmq.md has the whole scheme.
 //
 // Errors: as Connection's; kDataLoss where the stream holds something else.
 #ifndef MARQUEE_MESSAGING_RABBITMQ_SHARD_STATE_H_
 #define MARQUEE_MESSAGING_RABBITMQ_SHARD_STATE_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "messaging/rabbitmq/connection.h"
+#include "messaging/rabbitmq/message.h"
 #include "messaging/record.h"
 
 namespace marquee::messaging::rabbitmq {
@@ -25,7 +27,13 @@ struct ShardState {
   Offset floor;        // deletions below it were dropped
   int64_t keys = 0;    // records of the snapshot
   Offset end;          // right after the newest record before the epoch
-  bool next_begun = false;  // this epoch may have ended, and the next one's stream be there
+  // What is of the next epoch's stream.
+  enum class Next {
+    kNone = 0,
+    kOpen = 1,   // every node has it; this epoch may have ended, and what is in it counts then
+    kBegun = 2,  // it may be there; nothing that is in it counts
+  };
+  Next next = Next::kNone;
 
   std::string ToText() const;
   static absl::StatusOr<ShardState> FromText(std::string_view text);
@@ -45,8 +53,38 @@ struct ShardOfTopic {
 // Of many in about as many round trips as of one.
 absl::StatusOr<std::vector<ShardState>> ReadShardStates(Connection& connection,
                                                         std::span<const ShardOfTopic> shards);
-absl::Status WriteShardState(Connection& connection, std::string_view topic, Shard shard,
-                             std::string_view identity, const ShardState& state);
+
+// Which entry counts: one whose writer had read all that counts before it. Another's author had the
+// shard's lock from a node that stood still, and has lost it without knowing. A pure fold.
+class ShardStateFold {
+ public:
+  // The next entry; its head's sequence is the stream's offset that its writer had read up to, or 0
+  // where it did not say. False: it does not count.
+  bool Take(int64_t offset, const Head& head, const ShardState& state);
+  const std::optional<ShardState>& newest() const { return newest_; }
+
+ private:
+  std::optional<ShardState> newest_;
+  int64_t newest_at_ = 0;
+};
+
+// Whoever changes the state, under the shard's lock. There may be another who believes that it has
+// the lock; so what may be deleted, or relied upon, follows from the order of entries alone.
+class ShardStateWriter {
+ public:
+  ShardStateWriter(Connection& connection, const ShardOfTopic& shard);
+  absl::StatusOr<ShardState> Read();
+  // kAborted: it does not count, since another writer's entry was there before it.
+  // REQUIRES: Read has succeeded.
+  absl::Status Write(const ShardState& state);
+
+ private:
+  Connection& connection_;
+  std::string stream_;
+  ShardStateFold fold_;
+  int64_t read_to_ = 0;
+};
+
 // The state's own stream and all that it may speak of.
 absl::Status DeleteShardStreams(Connection& connection, std::string_view topic, Shard shard,
                                 std::string_view identity);

@@ -50,7 +50,12 @@ class EpochChange {
  public:
   EpochChange(Connection& connection, World& world, const Topic& topic, Shard shard,
               const EpochChanges& changes)
-      : connection_(connection), world_(world), topic_(topic), shard_(shard), changes_(changes) {}
+      : connection_(connection),
+        world_(world),
+        topic_(topic),
+        shard_(shard),
+        changes_(changes),
+        writer_(connection, {topic.spec.name, shard, topic.identity}) {}
 
   absl::StatusOr<bool> RunIfDue();
 
@@ -63,7 +68,8 @@ class EpochChange {
     return SnapshotStreamOf(name(), shard_, topic_.identity, epoch);
   }
   bool IsDue() const {
-    return state_.next_begun || (changes_.epoch == state_.epoch && changes_.records >= Enough());
+    return state_.next != ShardState::Next::kNone ||
+           (changes_.epoch == state_.epoch && changes_.records >= Enough());
   }
   // From three quarters to five, so that shards that grow alike do not all begin at once: to
   // declare and delete streams keeps a broker from all else for some ten milliseconds.
@@ -84,6 +90,7 @@ class EpochChange {
   const Topic& topic_;
   const Shard shard_;
   const EpochChanges changes_;
+  ShardStateWriter writer_;
   ShardState state_;
   ShardState next_;
   Newest newest_;
@@ -96,7 +103,7 @@ absl::Status EpochChange::DeleteEpoch(uint64_t epoch) {
 }
 
 absl::StatusOr<bool> EpochChange::RunIfDue() {
-  MARQUEE_ASSIGN_OR_RETURN(state_, ReadShardState(connection_, name(), shard_, topic_.identity));
+  MARQUEE_ASSIGN_OR_RETURN(state_, writer_.Read());
   // Of the epoch before; or somebody who crashed may have left it.
   if (state_.epoch > 0) MARQUEE_RETURN_IF_ERROR(DeleteEpoch(state_.epoch - 1));
   if (!IsDue()) return false;
@@ -105,49 +112,58 @@ absl::StatusOr<bool> EpochChange::RunIfDue() {
   MARQUEE_RETURN_IF_ERROR(Cut());
   MARQUEE_RETURN_IF_ERROR(Collect());
   MARQUEE_RETURN_IF_ERROR(WriteSnapshot());
-  MARQUEE_RETURN_IF_ERROR(WriteShardState(connection_, name(), shard_, topic_.identity, next_));
+  MARQUEE_RETURN_IF_ERROR(writer_.Write(next_));
   // The former one stays until the next one comes, for those who are still reading it.
   return true;
 }
 
 // A stream has no replica on a node that was away when it was declared, and never gets one; whoever
-// is connected to that node could not read it. So the next epoch waits until all nodes are there.
+// is connected to that node could not read it. And a node that stood still and was cut off knows
+// queues of its own, of the same names. So the next epoch waits until all nodes show the same.
 absl::Status EpochChange::CheckReplicas(const std::vector<std::string>& streams) {
+  if (world_.url.nodes.size() == 1) return absl::OkStatus();  // it has just been written there
+  std::vector<StreamMessage> firsts;
+  for (const std::string& stream : streams) {
+    MARQUEE_ASSIGN_OR_RETURN(StreamMessage first, ReadFirst(connection_, stream));
+    firsts.push_back(std::move(first));
+  }
   for (const Node& node : world_.url.nodes) {
-    if (world_.url.nodes.size() == 1) break;  // it has just been written there
     Url one = world_.url;
     one.nodes = {node};
     MARQUEE_ASSIGN_OR_RETURN(
         std::unique_ptr<Connection> connection,
         Connection::Open(one, world_.settings, "replicas", 0, kConnectTimeout));
-    for (const std::string& stream : streams) {
-      MARQUEE_RETURN_IF_ERROR(ReadFirst(*connection, stream).status());
+    for (size_t i = 0; i < streams.size(); ++i) {
+      MARQUEE_ASSIGN_OR_RETURN(StreamMessage first, ReadFirst(*connection, streams[i]));
+      if (first.body == firsts[i].body) continue;
+      return absl::UnavailableError(fmt::format(
+          "the nodes {} and {} show two streams of the name {}: one of them was cut off "
+          "from the cluster; restart that one",
+          world_.url.nodes[connection_.node_index()].ToString(), node.ToString(), streams[i]));
     }
   }
   return absl::OkStatus();
 }
 
 absl::Status EpochChange::OpenNext() {
-  // One that a former attempt has left may hold changes that count.
-  bool is_left = false;
-  if (state_.next_begun) {
-    absl::Status left = connection_.CheckQueue(Changes(next_.epoch));
-    if (!left.ok() && !absl::IsNotFound(left)) return left;
-    is_left = left.ok();
-  } else {
-    state_.next_begun = true;
-    MARQUEE_RETURN_IF_ERROR(WriteShardState(connection_, name(), shard_, topic_.identity, state_));
-  }
+  bool is_open = state_.next == ShardState::Next::kOpen;
+  if (!is_open) state_.next = ShardState::Next::kBegun;
+  // A claim: what another opens or completes after it does not count, so what it left may go.
+  MARQUEE_RETURN_IF_ERROR(writer_.Write(state_));
   StreamLimits limits{.segment_bytes = world_.settings.segment_bytes};
-  MARQUEE_RETURN_IF_ERROR(MakeStream(connection_, Changes(next_.epoch), limits, kPatience));
-  // What a former attempt wrote is in the way.
-  MARQUEE_RETURN_IF_ERROR(connection_.DeleteQueue(Snapshot(next_.epoch)));
-  MARQUEE_RETURN_IF_ERROR(MakeStream(connection_, Snapshot(next_.epoch), limits, kPatience));
-  if (is_left) return CheckReplicas({Snapshot(next_.epoch)});
-  absl::Status checked = CheckReplicas({Changes(next_.epoch), Snapshot(next_.epoch)});
-  // Nothing was published to it, since there is no cut yet.
-  if (!checked.ok()) MARQUEE_RETURN_IF_ERROR(connection_.DeleteQueue(Changes(next_.epoch)));
-  return checked;
+  std::string changes = Changes(next_.epoch), snapshot = Snapshot(next_.epoch);
+  // Changes that count may be in it.
+  if (is_open) MARQUEE_RETURN_IF_ERROR(connection_.CheckQueue(changes));
+  std::vector<std::string> anew = {snapshot};
+  if (!is_open) anew.push_back(changes);
+  for (const std::string& stream : anew) {
+    MARQUEE_RETURN_IF_ERROR(connection_.DeleteQueue(stream));
+    MARQUEE_RETURN_IF_ERROR(MakeStream(connection_, stream, limits, kPatience));
+  }
+  MARQUEE_RETURN_IF_ERROR(CheckReplicas(anew));
+  if (is_open) return absl::OkStatus();
+  state_.next = ShardState::Next::kOpen;
+  return writer_.Write(state_);
 }
 
 // What is published to the stream after it does not count: its publisher finds the cut before it,

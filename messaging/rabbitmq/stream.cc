@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "base/random.h"
 #include "base/status.h"
 #include "messaging/pack.h"
 #include "messaging/rabbitmq/acks.h"
@@ -233,8 +234,10 @@ absl::Status MakeStream(Connection& connection, const std::string& stream,
                              LookOnce(connection, stream, {From::Place::kFirst}, 1, kNudgeAfter));
     if (!first.empty()) return absl::OkStatus();
   }
-  // Two who make it at once leave two anchors, which does no harm.
-  return Append(connection, stream, {MakeMessage({.kind = Kind::kAnchor}, stream)}, patience);
+  // By its nonce it is told from another stream of that name. Two who make it at once leave two
+  // anchors, which does no harm.
+  Head anchor{.kind = Kind::kAnchor, .nonce = Random::FromSystem().Next()};
+  return Append(connection, stream, {MakeMessage(anchor, stream)}, patience);
 }
 
 }  // namespace marquee::messaging::rabbitmq

@@ -1,5 +1,6 @@
 """A broker of RabbitMQ of one test alone, from nothing, gone with it."""
 
+import json
 import os
 import pathlib
 import sys
@@ -10,7 +11,7 @@ sys.path.insert(0, str(ROOT / "tests/kafka"))
 sys.path.insert(0, str(ROOT / "tests/kafka/interoperation"))
 sys.path.insert(0, str(ROOT / "tests/kafka/security"))
 
-from cluster import RabbitmqCluster
+from cluster import ClusterError, RabbitmqCluster
 from system import Marquee
 
 SHARDS = 4  # every stream takes the broker some time
@@ -45,8 +46,34 @@ class Broker(RabbitmqCluster):
     def url(self, user="guest", password="guest", vhost="%2F"):
         return f"amqp://{user}:{password}@{self.hosts()}/{vhost}"
 
-    def log(self):
-        return "".join(path.read_text(errors="replace") for path in pathlib.Path(self.run("data")).glob("node-1/log/*.log"))
+    def log(self, node=1):
+        return "".join(path.read_text(errors="replace") for path in self.data().glob(f"node-{node}/log/*.log"))
+
+    def data(self):
+        return pathlib.Path(self.run("data"))
+
+    def signal(self, node, number):
+        os.kill(int((self.data() / f"node-{node}/pid").read_text().split()[0]), number)
+
+    def cut_off(self, node):
+        """From the others, all at once: it no longer takes their word, nor they its."""
+        self.of_others(node, "erlang:set_cookie(Node, wrong), erlang:disconnect_node(Node)")
+
+    def join_again(self, node):
+        cookie = (self.data() / "cookie").read_text().strip()
+        self.of_others(node, f"erlang:set_cookie(Node, '{cookie}'), net_kernel:connect_node(Node)")
+
+    def of_others(self, node, expression):
+        """Lets the node evaluate an expression of Erlang's for each other Node."""
+        others = ", ".join(f"'r{other}@localhost'" for other in range(1, self.nodes + 1) if other != node)
+        self.run("ctl", "--node", str(node), "-q", "eval", f"[begin {expression} end || Node <- [{others}]].")
+
+    def running_nodes(self, node=1):
+        """How many there are by the word of this one; 0: it does not say."""
+        try:
+            return len(json.loads(self.run("ctl", "--node", str(node), "-q", "cluster_status", "--formatter", "json"))["running_nodes"])
+        except (ClusterError, json.JSONDecodeError):
+            return 0
 
 
 class System(Marquee):

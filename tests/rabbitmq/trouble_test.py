@@ -26,6 +26,8 @@ RATE = 1_500
 SLOW_RATE = 500  # not at its end when the broker is
 AWAY_S = 15
 LONG_AWAY_S = 150  # of the deadline of 60 s more than two
+TICK_TIME_S = 8  # a node that is silent for longer, the others take for dead
+CUT_S = 5
 ALARM_S = RATINGS / RATE + 4  # all would be published by then
 REFUSED_SECONDS_MAX = 20
 ENDS_SECONDS_MAX = 60  # where nobody says that a consumer gets no more
@@ -35,12 +37,16 @@ MEMORY_ENOUGH = ("set_vm_memory_high_watermark", "0.4")
 
 class Trouble(unittest.TestCase):
     NODES = 1
+    CONFIGURATION = ""
 
     @classmethod
     def setUpClass(cls):
-        cls.broker = Broker("trouble", nodes=cls.NODES)
-        cls.addClassCleanup(cls.broker.wipe)
-        cls.broker.start()
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+            file.write(cls.CONFIGURATION)
+            file.flush()
+            cls.broker = Broker("trouble", "--config", file.name, nodes=cls.NODES)
+            cls.addClassCleanup(cls.broker.wipe)
+            cls.broker.start()
         cls.tests = 0
 
     def setUp(self):
@@ -205,11 +211,57 @@ class TroubleTest(Trouble):
 
 
 class ThreeNodesTest(Trouble):
-    NODES = 3
+    """Of them the first is in trouble: each program has connections to it."""
 
-    def test_ANodeThatIsLostLosesNothing(self):
-        self.start(rate=SLOW_RATE)
-        self.broker.kill(1)  # each program has connections to it
+    NODES = 3
+    CONFIGURATION = f"cluster_partition_handling = pause_minority\nnet_ticktime = {TICK_TIME_S}\n"
+
+    def start_and_flow(self):
+        self.await_all_nodes()
+        self.start("amqp.heartbeat_seconds=2", "amqp.snapshot_records=200", rate=SLOW_RATE)
+
+    def await_all_nodes(self):
+        wait_until(lambda: self.broker.running_nodes() == self.NODES, "all nodes run")
+
+    def assert_all_is_exact(self):
+        """Also in a catalogue that is made anew of what the broker has."""
+        super().assert_all_is_exact()
+        self.marquee.start_sink("another")
+        report = self.marquee.audit(f"movielens={self.file}", sink="another")
+        self.assertEqual((report["ok"], report["ratings_expected"]), (True, RATINGS), report)
+
+    def test_ANodeThatIsCutOffFromTheOthersLosesNothing(self):
+        self.start_and_flow()
+        self.broker.cut_off(1)
+        wait_until(lambda: self.broker.running_nodes() == 0, "the node pauses")
+        time.sleep(CUT_S)
+        self.assertIsNone(self.producer.poll(), self.marquee.log("producer"))
+        self.broker.join_again(1)
+        self.assert_all_is_exact()
+        self.await_all_nodes()
+
+    def test_ANodeThatHangsAndGoesOnLosesNothing(self):
+        """It goes on as a cluster of its own, with queues of its own, until it is restarted."""
+        self.start_and_flow()
+        lost = self.times_lost()
+        self.broker.signal(1, signal.SIGSTOP)
+        try:
+            wait_until(lambda: self.times_lost() > lost, "the others take it for dead")
+        finally:
+            self.broker.signal(1, signal.SIGCONT)
+        time.sleep(CUT_S)
+        self.assertIsNone(self.producer.poll(), self.marquee.log("producer"))
+        self.broker.restart(1)
+        self.assert_all_is_exact()
+        self.await_all_nodes()
+
+    def times_lost(self):
+        """How often the second node has lost the first."""
+        return self.broker.log(2).count("rabbit on node r1@localhost down")
+
+    def test_ANodeThatIsLostForGoodLosesNothing(self):
+        self.start_and_flow()
+        self.broker.kill(1)
         self.assertIsNone(self.producer.poll(), self.marquee.log("producer"))
         self.assert_all_is_exact()
 
