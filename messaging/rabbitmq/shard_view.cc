@@ -296,7 +296,7 @@ absl::Status ShardViews::LookOnce(Connection& connection, std::span<Looking> loo
       MARQUEE_ASSIGN_OR_RETURN(StreamMessage first, ReadFirst(connection, streams[i]));
       beginnings[i].push_back(std::move(first));
     }
-    MARQUEE_RETURN_IF_ERROR(CheckShown(streams[i], beginnings[i]));
+    MARQUEE_RETURN_IF_ERROR(CheckShown(connection, streams[i], beginnings[i]));
     MARQUEE_ASSIGN_OR_RETURN(of[i]->view.extent.begin,
                              BeginAt(beginnings[i].front(), of[i]->end.end()));
     events_[{of[i]->shard.topic.identity, of[i]->shard.shard}] = {

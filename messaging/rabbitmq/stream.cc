@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -78,6 +79,28 @@ absl::StatusOr<std::vector<StreamMessage>> Look(Connection& connection, const st
   return LookOnce(connection, stream, from, prefetch, kCommitMax);
 }
 
+absl::StatusOr<Kind> KindOf(const StreamMessage& message) {
+  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
+  return head.kind;
+}
+
+// The first message, but for barriers: who found a stream that was only just declared may have
+// nudged it before its anchor came. None where no other comes for `patience`.
+absl::StatusOr<std::optional<StreamMessage>> FirstButNudges(Connection& connection,
+                                                            const std::string& stream,
+                                                            absl::Duration patience) {
+  std::optional<StreamMessage> first;
+  absl::Status read = ReadFrom(connection, stream, {From::Place::kFirst}, patience,
+                               [&](StreamMessage message) -> absl::StatusOr<bool> {
+                                 MARQUEE_ASSIGN_OR_RETURN(Kind kind, KindOf(message));
+                                 if (kind == Kind::kBarrier) return true;
+                                 first = std::move(message);
+                                 return false;
+                               });
+  if (!read.ok() && !absl::IsDeadlineExceeded(read)) return read;
+  return first;
+}
+
 absl::Status PublishTo(Connection& connection, const std::string& stream,
                        const std::string& message, bool plain) {
   MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message));
@@ -106,14 +129,22 @@ absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,
 }
 
 // A node that shows none may be behind: another one knows more.
-absl::Status CheckShown(const std::string& stream, const std::vector<StreamMessage>& messages) {
+absl::Status CheckShown(Connection& connection, const std::string& stream,
+                        const std::vector<StreamMessage>& messages) {
   if (messages.empty()) {
     return absl::UnavailableError(
         fmt::format("the node shows nothing of the stream {}, which is not empty", stream));
   }
   if (messages.front().offset > 0) return absl::OkStatus();
-  MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(messages.front().body));
-  if (head.kind == Kind::kAnchor || head.kind == Kind::kEntry) return absl::OkStatus();
+  MARQUEE_ASSIGN_OR_RETURN(Kind kind, KindOf(messages.front()));
+  if (kind == Kind::kBarrier) {
+    MARQUEE_ASSIGN_OR_RETURN(std::optional<StreamMessage> first,
+                             FirstButNudges(connection, stream, kCommitMax));
+    if (first.has_value()) {
+      MARQUEE_ASSIGN_OR_RETURN(kind, KindOf(*first));
+    }
+  }
+  if (kind == Kind::kAnchor || kind == Kind::kEntry) return absl::OkStatus();
   return absl::DataLossError(fmt::format(
       "the stream {} does not begin as each stream of ours: it was deleted and declared again by "
       "somebody else; restore it, or delete the topic and declare it anew",
@@ -122,15 +153,19 @@ absl::Status CheckShown(const std::string& stream, const std::vector<StreamMessa
 
 absl::StatusOr<StreamMessage> ReadLast(Connection& connection, const std::string& stream) {
   MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> chunk, ReadLastChunk(connection, stream));
-  MARQUEE_RETURN_IF_ERROR(CheckShown(stream, chunk));
+  MARQUEE_RETURN_IF_ERROR(CheckShown(connection, stream, chunk));
   return std::move(chunk.back());
 }
 
 absl::StatusOr<StreamMessage> ReadFirst(Connection& connection, const std::string& stream) {
   MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> messages,
                            Look(connection, stream, {From::Place::kFirst}, 1));
-  MARQUEE_RETURN_IF_ERROR(CheckShown(stream, messages));
-  return std::move(messages.front());
+  MARQUEE_RETURN_IF_ERROR(CheckShown(connection, stream, messages));
+  MARQUEE_ASSIGN_OR_RETURN(Kind kind, KindOf(messages.front()));
+  if (messages.front().offset > 0 || kind != Kind::kBarrier) return std::move(messages.front());
+  MARQUEE_ASSIGN_OR_RETURN(std::optional<StreamMessage> first,
+                           FirstButNudges(connection, stream, kCommitMax));
+  return first.has_value() ? *std::move(first) : std::move(messages.front());
 }
 
 absl::Status ReadFrom(Connection& connection, const std::string& stream, const From& from,
@@ -232,7 +267,11 @@ absl::Status MakeStream(Connection& connection, const std::string& stream,
     MARQUEE_RETURN_IF_ERROR(there);
     MARQUEE_ASSIGN_OR_RETURN(std::vector<StreamMessage> first,
                              LookOnce(connection, stream, {From::Place::kFirst}, 1, kNudgeAfter));
-    if (!first.empty()) return absl::OkStatus();
+    if (!first.empty()) {
+      MARQUEE_ASSIGN_OR_RETURN(std::optional<StreamMessage> made,
+                               FirstButNudges(connection, stream, kNudgeAfter));
+      if (made.has_value()) return absl::OkStatus();
+    }
   }
   // By its nonce it is told from another stream of that name. Two who make it at once leave two
   // anchors, which does no harm.

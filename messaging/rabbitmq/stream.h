@@ -38,12 +38,13 @@ absl::Status Nudge(Connection& connection, Channel channel, const std::string& s
 absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,
                                                          const std::string& stream);
 // kUnavailable: the node shows nothing of it. kDataLoss: it begins neither with an anchor nor with
-// an entry, so it is not a stream that we made.
+// an entry, so it is not a stream that we made; but for nudges of those who could not wait for it.
 absl::StatusOr<StreamMessage> ReadLast(Connection& connection, const std::string& stream);
 absl::StatusOr<StreamMessage> ReadFirst(Connection& connection, const std::string& stream);
 
 // `messages`: the first that the node shows of the stream. Errors as those of ReadFirst.
-absl::Status CheckShown(const std::string& stream, const std::vector<StreamMessage>& messages);
+absl::Status CheckShown(Connection& connection, const std::string& stream,
+                        const std::vector<StreamMessage>& messages);
 
 // Hands on the messages from `from` on, in order, until `take` returns false or fails. Waits for
 // those that are still to come; kDeadlineExceeded where none comes for `patience`.
@@ -61,7 +62,8 @@ absl::Status Append(Connection& connection, const std::string& stream,
                     const std::vector<std::string>& messages, absl::Duration patience,
                     bool plain = false);
 
-// Makes the stream where it is not there, with its anchor.
+// Makes the stream where it is not there, with its anchor; or whole, where its maker has died
+// before that.
 absl::Status MakeStream(Connection& connection, const std::string& stream,
                         const StreamLimits& limits, absl::Duration patience);
 

@@ -10,16 +10,20 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "messaging/broker.h"
+#include "messaging/rabbitmq/connection.h"
 #include "messaging/rabbitmq/gate.h"
 #include "messaging/rabbitmq/rabbitmq_broker.h"
 #include "messaging/rabbitmq/script.h"
+#include "messaging/rabbitmq/settings.h"
 #include "messaging/rabbitmq/shard_cursor.h"
+#include "messaging/rabbitmq/stream.h"
 #include "messaging/rabbitmq/url.h"
 
 namespace marquee::messaging::rabbitmq {
@@ -106,6 +110,43 @@ class SubscriptionTest : public testing::Test {
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<Publisher> publisher_;
 };
+
+// A stream as its maker leaves it who dies before the anchor, and which somebody has nudged.
+class BareStreamTest : public SubscriptionTest {
+ protected:
+  BareStreamTest() {
+    EXPECT_TRUE(connection_->DeclareStream(stream_, kLimits).ok());
+    EXPECT_TRUE(Nudge(*connection_, kLookChannel, stream_).ok());
+    EXPECT_TRUE(connection_->CloseChannel(kLookChannel).ok());
+  }
+  ~BareStreamTest() override { EXPECT_TRUE(connection_->DeleteQueue(stream_).ok()); }
+
+  std::unique_ptr<Connection> Connect() {
+    return *Connection::Open(*ParseUrl(url_), *Settings::Parse({}), "bare", 0, kSoon);
+  }
+  static constexpr StreamLimits kLimits{.segment_bytes = 1 << 20};
+  std::string stream_ = topic_ + ".bare";
+  std::unique_ptr<Connection> connection_ = Connect();
+};
+
+TEST_F(BareStreamTest, ItsAnchorMayComeAfterWhoCouldNotWait) {
+  auto other = Connect();
+  std::thread maker([&] {
+    // As one that was about to.
+    EXPECT_TRUE(MakeStream(*other, stream_, kLimits, kSoon).ok());
+  });
+  absl::StatusOr<StreamMessage> first = ReadFirst(*connection_, stream_);
+  maker.join();
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(ReadHead(first->body)->kind, Kind::kAnchor);
+  EXPECT_TRUE(ReadLast(*connection_, stream_).ok());
+}
+
+TEST_F(BareStreamTest, WhereNoAnchorComesItIsNotOurs) {
+  EXPECT_TRUE(absl::IsDataLoss(ReadFirst(*connection_, stream_).status()));
+  ASSERT_TRUE(MakeStream(*connection_, stream_, kLimits, kSoon).ok());
+  EXPECT_TRUE(ReadFirst(*connection_, stream_).ok());
+}
 
 TEST_F(SubscriptionTest, AReaderThatIsServedNoMoreGoesOnSoon) {
   auto reader = *broker_->OpenReader({});

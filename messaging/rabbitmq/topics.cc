@@ -78,7 +78,8 @@ void TopicLog::Take(std::string_view entry) {
 absl::Status Topics::Refresh(Connection& connection) {
   std::string stream(kTopicsStream);
   absl::StatusOr<StreamMessage> last = ReadLast(connection, stream);
-  if (absl::IsNotFound(last.status())) {
+  // Whoever made it may have died before its anchor.
+  if (absl::IsNotFound(last.status()) || absl::IsDataLoss(last.status())) {
     MARQUEE_RETURN_IF_ERROR(
         MakeStream(connection, stream, {.segment_bytes = kTopicsSegmentBytes}, kPatience));
     last = ReadLast(connection, stream);
