@@ -7,7 +7,7 @@ import subprocess
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SECONDS_MAX = 180
+SECONDS_MAX = 240  # script/kafka waits 180 for a cluster
 
 
 class ClusterError(Exception):
