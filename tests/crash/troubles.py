@@ -66,6 +66,7 @@ def restart_inputs(world, process):
             number = 1_000_000 + world.random.randrange(1_000_000)
             movies.write(f"{number},Another Movie (2001),Drama\n")
     if process.name == "ratings-b":
+        world.ratings_b_twin.kill()  # it would be the first to read them
         # The lines before it stay as they are: the source goes on behind what it has published.
         with open(world.file("b"), "a", encoding="utf-8") as ratings:
             for _ in range(2000):
