@@ -309,6 +309,63 @@ TEST(ShardStateTest, WhatALostWriterWritesEpochsLaterDoesNotCount) {
   EXPECT_EQ(entries.newest().epoch, 3u);
 }
 
+TEST(ShardStateTest, WhoBeginsInTheMiddleTakesNoLosersEntryForTheNewest) {
+  auto entry = [](uint64_t had_read_to) {
+    return Head{.kind = Kind::kEntry, .sequence = had_read_to};
+  };
+  // Behind 100 there were `begun` and `open`; this writer had seen the former alone.
+  ShardStateFold fold(101);
+  EXPECT_FALSE(fold.Take(101, entry(100), kBegun));
+  EXPECT_FALSE(fold.newest().has_value()) << "look further back";
+  // Had the entry at 101 counted, this one would not.
+  EXPECT_FALSE(fold.Take(102, entry(101), kOpen));
+  EXPECT_FALSE(fold.newest().has_value());
+  EXPECT_TRUE(fold.Take(105, entry(103), {.epoch = 4}));
+  EXPECT_FALSE(fold.Take(106, entry(104), {.epoch = 3}));
+  EXPECT_EQ(fold.newest()->epoch, 4u);
+}
+
+// Against what is known from the beginning, with losers, nudges and windows at random.
+TEST(ShardStateTest, WhereverItBeginsItAgreesOrIsNotSure) {
+  Random random(7);
+  for (int trial = 0; trial < 2'000; ++trial) {
+    struct Entry {
+      int64_t offset;
+      Head head;
+      ShardState state;
+    };
+    std::vector<Entry> entries;
+    ShardStateFold whole;
+    for (int64_t offset = 0; offset < 40; ++offset) {
+      if (offset > 0 && random.OneIn(2)) continue;  // a nudge
+      // Most had read all; some had stood still.
+      int64_t read = random.OneIn(3) ? 1 + static_cast<int64_t>(random.Below(40)) : offset;
+      read = std::max<int64_t>(1, std::min(read, offset));
+      entries.push_back({offset,
+                         {.kind = Kind::kEntry, .sequence = static_cast<uint64_t>(read)},
+                         {.epoch = static_cast<uint64_t>(offset)}});
+      whole.Take(offset, entries.back().head, entries.back().state);
+    }
+    for (int64_t from = 0; from < 40; ++from) {
+      ShardStateFold part(from);
+      for (const Entry& entry : entries) {
+        if (entry.offset >= from) part.Take(entry.offset, entry.head, entry.state);
+      }
+      if (!part.newest().has_value()) continue;
+      ASSERT_EQ(part.newest()->epoch, whole.newest()->epoch) << trial << " from " << from;
+    }
+  }
+}
+
+TEST(ShardStateTest, TheFirstEntryWrittenAgainDoesNotGoBack) {
+  Entries entries;
+  entries.Add(1, {});
+  entries.Add(1, {.epoch = 1});
+  entries.Add(1, {});
+  EXPECT_EQ(entries.counts(), (std::vector<bool>{true, true, false}));
+  EXPECT_EQ(entries.newest().epoch, 1u);
+}
+
 TEST(ShardStateTest, EntriesThatDoNotSayWhatWasReadCount) {
   Entries entries;
   entries.Add(0, {});

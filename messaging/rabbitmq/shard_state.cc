@@ -22,7 +22,7 @@ constexpr absl::Duration kPatience = absl::Seconds(10);
 // Each entry says all, so retention may drop those before the last segment.
 constexpr int64_t kStateSegmentBytes = 1 << 20;
 constexpr int64_t kStateBytesMax = 2 << 20;
-// More than there can be of writers that have lost the lock: each has one on its way.
+// Messages in which the newest entry is sure to be found nearly always; else it looks further back.
 constexpr int64_t kEntriesBack = 16;
 
 // What a state stream's last message says, if it is an entry that surely counts: its writer had
@@ -66,6 +66,11 @@ absl::StatusOr<ShardState> ShardState::FromText(std::string_view text) {
 bool ShardStateFold::Take(int64_t offset, const Head& head, const ShardState& state) {
   auto had_read_to = static_cast<int64_t>(head.sequence);
   if (newest_.has_value() && had_read_to > 0 && had_read_to <= newest_at_) return false;
+  bool is_sure = from_ == 0 || had_read_to == 0 || had_read_to >= from_;
+  if (!newest_.has_value() && (!is_sure || (had_read_to > 0 && had_read_to <= unsure_at_))) {
+    unsure_at_ = offset;
+    return false;
+  }
   newest_ = state;
   newest_at_ = offset;
   return true;
@@ -76,8 +81,9 @@ absl::Status MakeShardState(Connection& connection, std::string_view topic, Shar
   std::string stream = StateStreamOf(topic, shard, identity);
   MARQUEE_RETURN_IF_ERROR(connection.DeclareStream(
       stream, {.segment_bytes = kStateSegmentBytes, .max_bytes = kStateBytesMax}));
-  return Append(connection, stream, {MakeMessage({.kind = Kind::kEntry}, ShardState().ToText())},
-                kPatience);
+  // Written again, it does not count where others follow.
+  Head first{.kind = Kind::kEntry, .sequence = 1};
+  return Append(connection, stream, {MakeMessage(first, ShardState().ToText())}, kPatience);
 }
 
 absl::StatusOr<ShardState> ReadShardState(Connection& connection, std::string_view topic,
@@ -116,10 +122,10 @@ ShardStateWriter::ShardStateWriter(Connection& connection, const ShardOfTopic& s
 absl::StatusOr<ShardState> ShardStateWriter::Read() {
   MARQUEE_ASSIGN_OR_RETURN(StreamMessage last, ReadLast(connection_, stream_));
   read_to_ = last.offset + 1;
-  // Behind the newest entry there may be some that do not count, or say nothing.
+  // Behind the newest entry that counts there may be some that do not, and nudges.
   for (int64_t back = kEntriesBack; true; back *= 2) {
     int64_t from = std::max<int64_t>(0, last.offset - back);
-    fold_ = ShardStateFold();
+    fold_ = ShardStateFold(from);
     auto take = [&](const StreamMessage& message) -> absl::StatusOr<bool> {
       MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(message.body));
       if (head.kind == Kind::kEntry) {

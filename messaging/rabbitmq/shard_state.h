@@ -58,14 +58,20 @@ absl::StatusOr<std::vector<ShardState>> ReadShardStates(Connection& connection,
 // shard's lock from a node that stood still, and has lost it without knowing. A pure fold.
 class ShardStateFold {
  public:
+  // `from`: the stream's offset that the fold begins at. Behind 0 it is only sure of an entry whose
+  // writer had read to there, and all entries since; what is before the first such is passed over.
+  explicit ShardStateFold(int64_t from = 0) : from_(from) {}
+
   // The next entry; its head's sequence is the stream's offset that its writer had read up to, or 0
   // where it did not say. False: it does not count.
   bool Take(int64_t offset, const Head& head, const ShardState& state);
   const std::optional<ShardState>& newest() const { return newest_; }
 
  private:
+  int64_t from_;
   std::optional<ShardState> newest_;
   int64_t newest_at_ = 0;
+  int64_t unsure_at_ = -1;  // the last that was passed over
 };
 
 // Whoever changes the state, under the shard's lock. There may be another who believes that it has

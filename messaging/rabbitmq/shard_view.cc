@@ -67,7 +67,8 @@ bool IsComplete(const Extent& events) { return events.begin <= ToOffset(0, 1); }
 // Where the records of a shard begin that ends at `end`, and whose stream begins with `first`.
 absl::StatusOr<Offset> BeginAt(const StreamMessage& first, int64_t end) {
   MARQUEE_ASSIGN_OR_RETURN(Head head, ReadHead(first.body));
-  int64_t begin = head.kind == Kind::kAnchor ? first.offset + 1 : first.offset;
+  // Before an anchor there are nudges at most.
+  int64_t begin = head.kind == Kind::kAnchor ? 1 : first.offset;
   return ToOffset(0, std::min(begin, end));
 }
 

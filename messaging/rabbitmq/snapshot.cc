@@ -134,12 +134,16 @@ absl::Status EpochChange::CheckReplicas(const std::vector<std::string>& streams)
         std::unique_ptr<Connection> connection,
         Connection::Open(one, world_.settings, "replicas", 0, kConnectTimeout));
     for (size_t i = 0; i < streams.size(); ++i) {
-      MARQUEE_ASSIGN_OR_RETURN(StreamMessage first, ReadFirst(*connection, streams[i]));
-      if (first.body == firsts[i].body) continue;
+      absl::StatusOr<StreamMessage> first = ReadFirst(*connection, streams[i]);
+      bool is_missing = absl::IsNotFound(first.status());
+      if (!first.ok() && !is_missing) return first.status();
+      if (!is_missing && first->body == firsts[i].body) continue;
       return absl::UnavailableError(fmt::format(
-          "the nodes {} and {} show two streams of the name {}: one of them was cut off "
-          "from the cluster; restart that one",
-          world_.url.nodes[connection_.node_index()].ToString(), node.ToString(), streams[i]));
+          "the node {} has made the stream {}, and {} {}: one of them is behind, or was cut off "
+          "from "
+          "the cluster; if this goes on, restart that one",
+          world_.url.nodes[connection_.node_index()].ToString(), streams[i], node.ToString(),
+          is_missing ? "has none of that name" : "has another of that name"));
     }
   }
   return absl::OkStatus();

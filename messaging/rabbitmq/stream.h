@@ -38,7 +38,7 @@ absl::Status Nudge(Connection& connection, Channel channel, const std::string& s
 absl::StatusOr<std::vector<StreamMessage>> ReadLastChunk(Connection& connection,
                                                          const std::string& stream);
 // kUnavailable: the node shows nothing of it. kDataLoss: it begins neither with an anchor nor with
-// an entry, so it is not a stream that we made; but for nudges of those who could not wait for it.
+// an entry, so it is not a stream that we made. Nudges before that are passed over.
 absl::StatusOr<StreamMessage> ReadLast(Connection& connection, const std::string& stream);
 absl::StatusOr<StreamMessage> ReadFirst(Connection& connection, const std::string& stream);
 
@@ -62,8 +62,8 @@ absl::Status Append(Connection& connection, const std::string& stream,
                     const std::vector<std::string>& messages, absl::Duration patience,
                     bool plain = false);
 
-// Makes the stream where it is not there, with its anchor; or whole, where its maker has died
-// before that.
+// Makes the stream where it is not there, with its anchor; or adds the anchor where its maker died
+// before writing it.
 absl::Status MakeStream(Connection& connection, const std::string& stream,
                         const StreamLimits& limits, absl::Duration patience);
 

@@ -78,8 +78,9 @@ void TopicLog::Take(std::string_view entry) {
 absl::Status Topics::Refresh(Connection& connection) {
   std::string stream(kTopicsStream);
   absl::StatusOr<StreamMessage> last = ReadLast(connection, stream);
-  // Whoever made it may have died before its anchor.
-  if (absl::IsNotFound(last.status()) || absl::IsDataLoss(last.status())) {
+  // Whoever made it may have died before its anchor; where entries were read, it is another stream.
+  bool is_bare = next_ == 0 && absl::IsDataLoss(last.status());
+  if (absl::IsNotFound(last.status()) || is_bare) {
     MARQUEE_RETURN_IF_ERROR(
         MakeStream(connection, stream, {.segment_bytes = kTopicsSegmentBytes}, kPatience));
     last = ReadLast(connection, stream);
