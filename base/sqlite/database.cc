@@ -7,6 +7,11 @@
 #include "base/status.h"
 
 namespace marquee::sqlite {
+namespace {
+
+constexpr absl::Duration kSwitchPause = absl::Milliseconds(2);
+
+}  // namespace
 
 absl::Status StatusOf(int code, sqlite3* handle, std::string_view where) {
   if (code == SQLITE_OK || code == SQLITE_DONE || code == SQLITE_ROW) return absl::OkStatus();
@@ -146,6 +151,11 @@ absl::StatusOr<Transaction> Transaction::Begin(Database& database) {
   return Transaction(database);
 }
 
+absl::StatusOr<Transaction> Transaction::BeginReading(Database& database) {
+  MARQUEE_RETURN_IF_ERROR(database.Execute("BEGIN"));
+  return Transaction(database);
+}
+
 Transaction::~Transaction() {
   if (database_ != nullptr)
     (void)sqlite3_exec(database_->handle(), "ROLLBACK", nullptr, nullptr, nullptr);
@@ -156,6 +166,23 @@ absl::Status Transaction::Commit() {
   MARQUEE_RETURN_IF_ERROR(database_->Execute("COMMIT"));
   database_ = nullptr;
   return absl::OkStatus();
+}
+
+absl::Status SwitchToWal(Database& database, Clock& clock, absl::Duration patience) {
+  absl::Duration give_up = clock.Uptime() + patience;
+  while (true) {
+    // SQLite itself does not wait here.
+    absl::StatusOr<std::string> mode = database.QueryText("PRAGMA journal_mode=WAL");
+    if (mode.ok() && *mode == "wal") return absl::OkStatus();
+    if (mode.ok()) {
+      return absl::FailedPreconditionError(fmt::format(
+          "{}: expected journal mode wal, found {}; the file system may not support shared memory "
+          "(a network share?): put the folder on a local disk",
+          database.path(), *mode));
+    }
+    if (!absl::IsUnavailable(mode.status()) || clock.Uptime() >= give_up) return mode.status();
+    clock.SleepFor(kSwitchPause);
+  }
 }
 
 }  // namespace marquee::sqlite

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
 
 namespace marquee::sqlite {
 
@@ -100,6 +101,8 @@ absl::Status StatusOf(int code, sqlite3* handle, std::string_view where);
 class Transaction {
  public:
   static absl::StatusOr<Transaction> Begin(Database& database);
+  // BEGIN: one that only reads. All that it reads is of one state.
+  static absl::StatusOr<Transaction> BeginReading(Database& database);
   Transaction(Transaction&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
   Transaction& operator=(Transaction&&) = delete;
   ~Transaction();
@@ -109,6 +112,11 @@ class Transaction {
   explicit Transaction(Database& database) : database_(&database) {}
   Database* database_;
 };
+
+// Puts the file into WAL mode, for which it needs it for itself for a moment: waits up to
+// `patience` for others, kUnavailable then. kFailedPrecondition: it cannot be done where the file
+// is.
+absl::Status SwitchToWal(Database& database, Clock& clock, absl::Duration patience);
 
 }  // namespace marquee::sqlite
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/sqlite/database.h"
 #include "base/status.h"
 #include "catalogue/sqlite/rows.h"
@@ -13,20 +14,26 @@
 namespace marquee::catalogue {
 namespace {
 
+constexpr absl::Duration kOpenPatience = absl::Seconds(10);
+
+absl::Status NoCatalogue(const std::string& path) {
+  return absl::NotFoundError(absl::StrCat(
+      path, ": no catalogue here; start moviedatasink (or run) with this --data folder first"));
+}
+
 absl::StatusOr<sqlite::Database> OpenFile(const SqliteCatalogueOptions& options, bool create) {
   sqlite::OpenOptions open;
   open.create = create;
   open.vfs = options.vfs;
   absl::StatusOr<sqlite::Database> database = sqlite::Database::Open(options.path, open);
   if (!database.ok() && !create && absl::IsInvalidArgument(database.status())) {
-    return absl::NotFoundError(absl::StrCat(
-        options.path,
-        ": no catalogue here; start moviedatasink (or run) with this --data folder first"));
+    return NoCatalogue(options.path);
   }
   return database;
 }
 
-// True where the file is empty and has to be given the schema.
+// True where the file is empty and has to be given the schema. In a transaction: others may be
+// making it.
 absl::StatusOr<bool> IsFresh(sqlite::Database& database) {
   MARQUEE_ASSIGN_OR_RETURN(int64_t application_id, database.QueryInt("PRAGMA application_id"));
   MARQUEE_ASSIGN_OR_RETURN(int64_t version, database.QueryInt("PRAGMA user_version"));
@@ -43,6 +50,11 @@ absl::StatusOr<bool> IsFresh(sqlite::Database& database) {
   return absl::FailedPreconditionError(absl::StrCat(
       database.path(), ": this is an SQLite database of something else (application_id ",
       application_id, ", expected ", kApplicationId, "); name another file or --data folder"));
+}
+
+absl::StatusOr<bool> IsFreshNow(sqlite::Database& database) {
+  MARQUEE_ASSIGN_OR_RETURN(auto transaction, sqlite::Transaction::BeginReading(database));
+  return IsFresh(database);
 }
 
 absl::Status WriteSchema(sqlite::Database& database) {
@@ -73,20 +85,14 @@ class SqliteCatalogue final : public Catalogue {
 
   absl::Status Prepare() {
     MARQUEE_ASSIGN_OR_RETURN(sqlite::Database database, OpenFile(options_, options_.create));
-    MARQUEE_ASSIGN_OR_RETURN(bool fresh, IsFresh(database));
-    if (fresh && !options_.create) {
-      return absl::NotFoundError(absl::StrCat(options_.path, ": an empty file, not a catalogue"));
-    }
+    MARQUEE_ASSIGN_OR_RETURN(bool fresh, IsFreshNow(database));
+    if (fresh && !options_.create) return NoCatalogue(options_.path);
     MARQUEE_ASSIGN_OR_RETURN(std::string mode, database.QueryText("PRAGMA journal_mode"));
     if (mode != "wal") {
       MARQUEE_RETURN_IF_ERROR(
           database.Execute(absl::StrCat("PRAGMA page_size=", options_.page_bytes)));
-      MARQUEE_ASSIGN_OR_RETURN(mode, database.QueryText("PRAGMA journal_mode=WAL"));
-      if (mode != "wal") {
-        return absl::FailedPreconditionError(absl::StrCat(
-            options_.path,
-            ": cannot be switched to a write-ahead log; put the folder on a local disk"));
-      }
+      SystemClock clock;
+      MARQUEE_RETURN_IF_ERROR(sqlite::SwitchToWal(database, clock, kOpenPatience));
     }
     if (fresh) {
       MARQUEE_RETURN_IF_ERROR(database.Execute("PRAGMA synchronous=FULL"));

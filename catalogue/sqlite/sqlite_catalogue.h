@@ -13,7 +13,7 @@ namespace marquee::catalogue {
 
 struct SqliteCatalogueOptions {
   std::string path;
-  bool create = true;     // otherwise kNotFound where the file is not there
+  bool create = true;     // otherwise kNotFound where the file is not there, or nothing is in it
   std::string vfs;        // of SQLite; empty: the default. Tests put a faulty one below.
   std::string lock_path;  // of the writer's lock; empty: the path with ".lock" behind it
   // Of a new file: a power of two, 512 to 65536. The smaller, the fewer bytes a commit of scattered

@@ -7,7 +7,11 @@
 
 #include <fstream>
 #include <iostream>
+#include <thread>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/sqlite/database.h"
 #include "base/sqlite/fault_vfs.h"
 #include "catalogue/sqlite/catalogue_model.h"
@@ -162,6 +166,36 @@ TEST_F(SqliteCatalogueTest, KilledWriterLeavesNoLockBehind) {
   ::waitpid(child, nullptr, 0);
   EXPECT_TRUE(catalogue->OpenWriter().ok());
   EXPECT_EQ(Get(*catalogue, 7)->aggregate.count, 1u);
+}
+
+// As when a sink, an API and an audit are started together.
+TEST_F(SqliteCatalogueTest, WhoOpensItWhileAnotherMakesItFindsNoneOrAll) {
+  for (int round = 0; round < 30; ++round) {
+    std::string path = folder_.File(absl::StrCat("catalogue-", round, ".db"));
+    constexpr int kThreads = 4;
+    std::vector<std::thread> threads;
+    threads.reserve(kThreads);
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&, create = i % 2 == 0] {
+        SystemClock clock;
+        absl::Duration until = clock.Uptime() + absl::Seconds(30);
+        absl::Status status;
+        do {
+          status = OpenSqliteCatalogue({.path = path, .create = create}).status();
+        } while (!create && absl::IsNotFound(status) && clock.Uptime() < until);
+        EXPECT_TRUE(status.ok()) << status;
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+}
+
+TEST_F(SqliteCatalogueTest, AnEmptyFileIsNoCatalogueYet) {
+  std::ofstream(path_).flush();
+  absl::Status status = OpenSqliteCatalogue({.path = path_, .create = false}).status();
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no catalogue here"));
+  Open();
 }
 
 TEST_F(SqliteCatalogueTest, DatabaseOfSomethingElseIsRefused) {

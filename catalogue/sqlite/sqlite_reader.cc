@@ -181,13 +181,12 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(sqlite::Databas
 }
 
 absl::Status SqliteReader::InOneState(const std::function<absl::Status()>& read) {
-  MARQUEE_RETURN_IF_ERROR(database_.Execute("BEGIN"));
-  absl::StatusOr<int64_t> commit_number = database_.QueryInt("SELECT commit_number FROM state");
-  absl::Status status = commit_number.ok() ? read() : commit_number.status();
-  // Ends a transaction that only read: it cannot fail in a way that matters to what was read.
-  (void)database_.Execute("ROLLBACK");
-  if (status.ok()) seen_commit_number_ = static_cast<uint64_t>(*commit_number);
-  return status;
+  MARQUEE_ASSIGN_OR_RETURN(auto transaction, sqlite::Transaction::BeginReading(database_));
+  MARQUEE_ASSIGN_OR_RETURN(int64_t commit_number,
+                           database_.QueryInt("SELECT commit_number FROM state"));
+  MARQUEE_RETURN_IF_ERROR(read());
+  seen_commit_number_ = static_cast<uint64_t>(commit_number);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<Entry>> SqliteReader::Get(domain::MovieId id) {

@@ -40,28 +40,10 @@ absl::Status OtherVersion(const std::string& path, const FileKind& kind, int64_t
       path, kind.schema_version, kind.noun, found));
 }
 
-// Switching to WAL needs the file for itself for a moment, and SQLite does not wait for that.
-absl::Status SwitchToWal(const Store& store, sqlite::Database& database) {
-  absl::Duration give_up = store.clock.Uptime() + kOpenBusyTimeout;
-  while (true) {
-    absl::StatusOr<std::string> mode = database.QueryText("PRAGMA journal_mode=WAL");
-    if (mode.ok() && *mode == "wal") return absl::OkStatus();
-    if (mode.ok()) {
-      return absl::FailedPreconditionError(fmt::format(
-          "{}: expected journal mode wal, found {}; the file system may not support shared memory "
-          "(a network share?)",
-          database.path(), *mode));
-    }
-    if (!absl::IsUnavailable(mode.status()) || store.clock.Uptime() >= give_up)
-      return mode.status();
-    store.clock.SleepFor(kBusyPauseMax);
-  }
-}
-
 absl::Status MakeSchema(const Store& store, sqlite::Database& database, const FileKind& kind) {
   MARQUEE_RETURN_IF_ERROR(database.Execute(fmt::format(
       "PRAGMA page_size={}", store.settings.page_size_bytes.value_or(kind.page_size_bytes))));
-  MARQUEE_RETURN_IF_ERROR(SwitchToWal(store, database));
+  MARQUEE_RETURN_IF_ERROR(sqlite::SwitchToWal(database, store.clock, kOpenBusyTimeout));
   MARQUEE_ASSIGN_OR_RETURN(sqlite::Transaction transaction, sqlite::Transaction::Begin(database));
   // Another process may have made it in the meantime.
   MARQUEE_ASSIGN_OR_RETURN(int64_t made, database.QueryInt("PRAGMA application_id"));
@@ -89,7 +71,7 @@ absl::Status CheckOrMake(const Store& store, sqlite::Database& database, const F
   }
   if (application != kind.application_id) return NotOurs(database.path(), kind, application);
   if (version != kind.schema_version) return OtherVersion(database.path(), kind, version);
-  return SwitchToWal(store, database);
+  return sqlite::SwitchToWal(database, store.clock, kOpenBusyTimeout);
 }
 
 // Copies the WAL into the database and syncs it there. Where somebody else is at work with the
