@@ -15,9 +15,9 @@ std::string Variable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-std::string Script(const std::string& verb) {
-  std::string command =
-      fmt::format("'{}' {} {}", MARQUEE_RABBITMQ_SCRIPT, verb, Variable("MARQUEE_RABBITMQ"));
+std::string Script(const std::string& verb, const std::string& more) {
+  std::string command = fmt::format("'{}' {} {} {}", MARQUEE_RABBITMQ_SCRIPT, verb,
+                                    Variable("MARQUEE_RABBITMQ"), more);
   FILE* pipe = popen(command.c_str(), "re");
   MARQUEE_CHECK(pipe != nullptr);
   std::string output;

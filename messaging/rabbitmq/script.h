@@ -9,8 +9,8 @@ namespace marquee::messaging::rabbitmq {
 // A variable of the environment; empty where it is not there.
 std::string Variable(const char* name);
 
-// What `script/rabbitmq VERB` prints; one that fails ends the program.
-std::string Script(const std::string& verb);
+// What `script/rabbitmq VERB … MORE` prints; one that fails ends the program.
+std::string Script(const std::string& verb, const std::string& more = "");
 
 }  // namespace marquee::messaging::rabbitmq
 

@@ -24,7 +24,10 @@ constexpr int kMessagesBetweenRests = 64;
 constexpr int kRestFactor = 3;
 // With so many times the changes that an epoch takes, it is in a hurry.
 constexpr int64_t kHurryFactor = 4;
-constexpr absl::Duration kFailedInterval = absl::Seconds(5);
+// Between attempts at a shard that fail: longer each time.
+constexpr absl::Duration kFailedIntervalMin = absl::Seconds(5);
+constexpr absl::Duration kFailedIntervalMax = absl::Seconds(30);
+constexpr absl::Duration kReplicaPause = absl::Milliseconds(50);
 
 // Reads a part of the time alone: publishers and readers share the broker with it, and it is not in
 // a hurry.
@@ -57,6 +60,7 @@ class EpochChange {
         changes_(changes),
         writer_(connection, {topic.spec.name, shard, topic.identity}) {}
 
+  // kNotFound: the topic is gone.
   absl::StatusOr<bool> RunIfDue();
 
  private:
@@ -78,7 +82,13 @@ class EpochChange {
     return std::max<int64_t>(1, about * (6 + shard_.value() % 5) / 8);
   }
   absl::Status DeleteEpoch(uint64_t epoch);
+  absl::Status Run();
+  absl::Status ConnectToNodes();
+  absl::Status CheckLock();
+  absl::StatusOr<StreamMessage> ReadFirstSoon(Connection& connection, const std::string& stream);
   absl::Status CheckReplicas(const std::vector<std::string>& streams);
+  // `node`: of the URL.
+  absl::Status Divided(std::string_view made, size_t node, std::string_view shows);
   absl::Status OpenNext();
   absl::Status Cut();
   absl::Status Collect();
@@ -91,6 +101,7 @@ class EpochChange {
   const Shard shard_;
   const EpochChanges changes_;
   ShardStateWriter writer_;
+  std::vector<std::unique_ptr<Connection>> nodes_;  // one to each, where there are several
   ShardState state_;
   ShardState next_;
   Newest newest_;
@@ -108,42 +119,89 @@ absl::StatusOr<bool> EpochChange::RunIfDue() {
   if (state_.epoch > 0) MARQUEE_RETURN_IF_ERROR(DeleteEpoch(state_.epoch - 1));
   if (!IsDue()) return false;
   next_ = {.epoch = state_.epoch + 1};
+  absl::Status status = Run();
+  // Another writer, or who deletes the topic, was faster: the next look tells.
+  if (absl::IsNotFound(status)) return absl::UnavailableError(status.message());
+  MARQUEE_RETURN_IF_ERROR(status);
+  // The former one stays until the next one comes, for those who are still reading it.
+  return true;
+}
+
+absl::Status EpochChange::Run() {
+  MARQUEE_RETURN_IF_ERROR(ConnectToNodes());
+  MARQUEE_RETURN_IF_ERROR(CheckLock());
   MARQUEE_RETURN_IF_ERROR(OpenNext());
+  nodes_.clear();  // nobody answers their heartbeats
   MARQUEE_RETURN_IF_ERROR(Cut());
   MARQUEE_RETURN_IF_ERROR(Collect());
   MARQUEE_RETURN_IF_ERROR(WriteSnapshot());
-  MARQUEE_RETURN_IF_ERROR(writer_.Write(next_));
-  // The former one stays until the next one comes, for those who are still reading it.
-  return true;
+  return writer_.Write(next_);
+}
+
+absl::Status EpochChange::ConnectToNodes() {
+  const std::vector<Node>& nodes = world_.url.nodes;
+  for (size_t i = 0; nodes.size() > 1 && i < nodes.size(); ++i) {
+    Url one = world_.url;
+    one.nodes = {nodes[i]};
+    MARQUEE_ASSIGN_OR_RETURN(
+        std::unique_ptr<Connection> connection,
+        Connection::Open(one, world_.settings, "replicas", 0, kConnectTimeout));
+    nodes_.push_back(std::move(connection));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EpochChange::Divided(std::string_view made, size_t node, std::string_view shows) {
+  const std::vector<Node>& nodes = world_.url.nodes;
+  return absl::UnavailableError(fmt::format(
+      "the node {} has made {}, and {} {}: one of them is behind, or was cut off from the cluster; "
+      "if this goes on, restart that one",
+      nodes[connection_.node_index()].ToString(), made, nodes[node].ToString(), shows));
+}
+
+// A node that is away, or that stood still and was cut off, does not know of the lock: found before
+// anything is made, since what is made in a divided cluster is a burden to it. (It may know another
+// lock of that name; then what is made shows it.)
+absl::Status EpochChange::CheckLock() {
+  std::string lock = LockOf(name(), shard_, topic_.identity);
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    absl::Status status = nodes_[i]->CheckQueue(lock);
+    if (absl::IsAborted(status)) continue;
+    if (!status.ok() && !absl::IsNotFound(status)) return status;
+    return Divided("the queue " + lock, i, "does not know of it");
+  }
+  return absl::OkStatus();
+}
+
+// The first message, as soon as the node's replica runs.
+absl::StatusOr<StreamMessage> EpochChange::ReadFirstSoon(Connection& connection,
+                                                         const std::string& stream) {
+  absl::Duration until = world_.clock.Uptime() + kPatience;
+  while (true) {
+    absl::StatusOr<StreamMessage> first = ReadFirst(connection, stream);
+    bool may_come = absl::IsUnavailable(first.status()) && !connection.broken();
+    if (!may_come || world_.clock.Uptime() > until) return first;
+    world_.clock.SleepFor(kReplicaPause);
+  }
 }
 
 // A stream has no replica on a node that was away when it was declared, and never gets one; whoever
 // is connected to that node could not read it. And a node that stood still and was cut off knows
 // queues of its own, of the same names. So the next epoch waits until all nodes show the same.
 absl::Status EpochChange::CheckReplicas(const std::vector<std::string>& streams) {
-  if (world_.url.nodes.size() == 1) return absl::OkStatus();  // it has just been written there
-  std::vector<StreamMessage> firsts;
+  if (nodes_.empty()) return absl::OkStatus();  // they have just been written there
   for (const std::string& stream : streams) {
-    MARQUEE_ASSIGN_OR_RETURN(StreamMessage first, ReadFirst(connection_, stream));
-    firsts.push_back(std::move(first));
-  }
-  for (const Node& node : world_.url.nodes) {
-    Url one = world_.url;
-    one.nodes = {node};
-    MARQUEE_ASSIGN_OR_RETURN(
-        std::unique_ptr<Connection> connection,
-        Connection::Open(one, world_.settings, "replicas", 0, kConnectTimeout));
-    for (size_t i = 0; i < streams.size(); ++i) {
-      absl::StatusOr<StreamMessage> first = ReadFirst(*connection, streams[i]);
-      bool is_missing = absl::IsNotFound(first.status());
-      if (!first.ok() && !is_missing) return first.status();
-      if (!is_missing && first->body == firsts[i].body) continue;
-      return absl::UnavailableError(fmt::format(
-          "the node {} has made the stream {}, and {} {}: one of them is behind, or was cut off "
-          "from "
-          "the cluster; if this goes on, restart that one",
-          world_.url.nodes[connection_.node_index()].ToString(), streams[i], node.ToString(),
-          is_missing ? "has none of that name" : "has another of that name"));
+    MARQUEE_ASSIGN_OR_RETURN(StreamMessage mine, ReadFirstSoon(connection_, stream));
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      absl::StatusOr<StreamMessage> first = ReadFirstSoon(*nodes_[i], stream);
+      if (first.ok() && first->body == mine.body) continue;
+      std::string made = "the stream " + stream;
+      if (absl::IsNotFound(first.status())) return Divided(made, i, "has none of that name");
+      // One without an anchor is not this one either.
+      if (first.ok() || absl::IsDataLoss(first.status())) {
+        return Divided(made, i, "has another of that name");
+      }
+      return first.status();
     }
   }
   return absl::OkStatus();
@@ -359,16 +417,27 @@ void Compactor::RunOne(const Due& due, const Waiting& waiting) {
   mutex_.Unlock();
   absl::StatusOr<bool> done = Compact(due.second, waiting);
   mutex_.Lock();
-  absl::Duration next = world_.clock.Uptime() + (done.ok() ? kLookInterval : kFailedInterval);
+  absl::Duration pause = kLookInterval;
+  if (done.ok()) {
+    failed_.erase(due);
+  } else {
+    absl::Duration& last = failed_[due];
+    last = std::clamp(2 * last, kFailedIntervalMin, kFailedIntervalMax);
+    pause = last;
+    connection_.reset();  // another node may know more
+  }
+  absl::Duration next = world_.clock.Uptime() + pause;
   not_before_[due] = next;
   if (stop_) return;
   // After a change of epoch to delete the one before. Of a topic that is gone whoever publishes to
   // it is told.
   bool again = done.ok() ? *done : !absl::IsNotFound(done.status());
   if (again) due_.try_emplace(due, Waiting{waiting.topic, waiting.changes, next});
+  auto asked = due_.find(due);
+  if (asked != due_.end()) asked->second.at = next;
   if (done.ok()) return;
   spdlog::warn("{}/{}: its snapshot is not written{}: {}", waiting.topic.spec.name,
-               due.second.value(), again ? ", and tried again later" : "",
+               due.second.value(), again ? ", and tried again until it is" : "",
                std::string(done.status().message()));
 }
 

@@ -91,6 +91,8 @@ class Compactor {
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<Due, Waiting> due_ ABSL_GUARDED_BY(mutex_);
   std::map<Due, absl::Duration> not_before_ ABSL_GUARDED_BY(mutex_);
+  // The pauses after those that failed last.
+  std::map<Due, absl::Duration> failed_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
 };
 

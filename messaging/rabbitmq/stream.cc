@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "messaging/pack.h"
@@ -85,15 +86,17 @@ absl::StatusOr<Kind> KindOf(const StreamMessage& message) {
 }
 
 // The first message, but for barriers: who found a stream that was only just declared may have
-// nudged it before its anchor came. None where no other comes for `patience`.
+// nudged it before its anchor came. None where nothing comes for `patience`, or nudges alone.
 absl::StatusOr<std::optional<StreamMessage>> FirstButNudges(Connection& connection,
                                                             const std::string& stream,
                                                             absl::Duration patience) {
   std::optional<StreamMessage> first;
+  SystemClock clock;
+  absl::Duration until = clock.Uptime() + patience;
   absl::Status read = ReadFrom(connection, stream, {From::Place::kFirst}, patience,
                                [&](StreamMessage message) -> absl::StatusOr<bool> {
                                  MARQUEE_ASSIGN_OR_RETURN(Kind kind, KindOf(message));
-                                 if (kind == Kind::kBarrier) return true;
+                                 if (kind == Kind::kBarrier) return clock.Uptime() < until;
                                  first = std::move(message);
                                  return false;
                                });

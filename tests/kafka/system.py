@@ -82,9 +82,12 @@ class Marquee:
 
         def is_visible():
             nonlocal report
-            if not (self.folder / sink / "catalogue.db").exists():
-                return False  # it has only begun
-            report = self.json("audit", "--data", str(self.folder / sink), *arguments, codes=(0, 3))
+            code, output, error = self.run("audit", "--data", str(self.folder / sink), *arguments, "-o", "json")
+            if "no catalogue here" in error:
+                return False  # the sink has only begun
+            if code not in (0, 3):
+                raise AssertionError(f"the audit ended with {code}: {output}{error}")
+            report = json.loads(output)
             return not any("not visible yet" in other for other in report["other_differences"])
         wait_until(is_visible, f"everything is visible: {report}")
         return report
