@@ -148,6 +148,22 @@ TEST_F(BareStreamTest, WhereNoAnchorComesItIsNotOurs) {
   EXPECT_TRUE(ReadFirst(*connection_, stream_).ok());
 }
 
+TEST_F(BareStreamTest, NudgesThatGoOnDoNotKeepWhoWaitsForTheAnchor) {
+  auto other = Connect();
+  std::atomic<bool> has_ended = false;
+  absl::Duration until = clock_.Uptime() + 3 * kSoon;
+  std::thread nudger([&] {
+    while (!has_ended && clock_.Uptime() < until) {
+      EXPECT_TRUE(Nudge(*other, kLookChannel, stream_).ok());
+      clock_.SleepFor(absl::Milliseconds(100));
+    }
+  });
+  EXPECT_TRUE(absl::IsDataLoss(ReadFirst(*connection_, stream_).status()));
+  EXPECT_LT(clock_.Uptime(), until);
+  has_ended = true;
+  nudger.join();
+}
+
 TEST_F(SubscriptionTest, AReaderThatIsServedNoMoreGoesOnSoon) {
   auto reader = *broker_->OpenReader({});
   for (const TopicShard& shard : ShardsOf(topic_, kShards)) {
