@@ -92,6 +92,13 @@ class EpochTest : public testing::Test {
     return state.ok() ? *state : ShardState{.epoch = 999};
   }
   ShardStateWriter Writer() { return {*connection_, {name_, kShard, topic_.identity}}; }
+  // Both have read the same; the first writes that the next epoch is open, the second comes late.
+  static void WriteAfterTheSame(ShardStateWriter& first, ShardStateWriter& second) {
+    ASSERT_TRUE(first.Read().ok());
+    ASSERT_TRUE(second.Read().ok());
+    ASSERT_TRUE(first.Write({.next = ShardState::Next::kOpen}).ok());
+    EXPECT_TRUE(absl::IsAborted(second.Write({.next = ShardState::Next::kBegun})));
+  }
   std::string Lock() const { return LockOf(name_, kShard, topic_.identity); }
   std::string Changes(uint64_t epoch) const {
     return EpochStreamOf(name_, kShard, topic_.identity, epoch);
@@ -199,10 +206,7 @@ TEST_F(EpochTest, WhatACrashLeftOfAnOpenStreamStays) {
 
 TEST_F(EpochTest, OfTwoWritersWhoReadTheSameTheFirstCounts) {
   ShardStateWriter first = Writer(), second = Writer();
-  ASSERT_TRUE(first.Read().ok());
-  ASSERT_TRUE(second.Read().ok());
-  ASSERT_TRUE(first.Write({.next = ShardState::Next::kOpen}).ok());
-  EXPECT_TRUE(absl::IsAborted(second.Write({.next = ShardState::Next::kBegun})));
+  WriteAfterTheSame(first, second);
   EXPECT_EQ(State().next, ShardState::Next::kOpen);
   ASSERT_TRUE(second.Read().ok());
   EXPECT_TRUE(second.Write({.epoch = 1}).ok());
@@ -213,10 +217,7 @@ TEST_F(EpochTest, OfTwoWritersWhoReadTheSameTheFirstCounts) {
 // More nudges than the messages in which the newest entry is looked for at first.
 TEST_F(EpochTest, ALosersEntryIsNotTakenForTheNewestBehindManyNudges) {
   ShardStateWriter first = Writer(), second = Writer();
-  ASSERT_TRUE(first.Read().ok());
-  ASSERT_TRUE(second.Read().ok());
-  ASSERT_TRUE(first.Write({.next = ShardState::Next::kOpen}).ok());
-  EXPECT_TRUE(absl::IsAborted(second.Write({.next = ShardState::Next::kBegun})));
+  WriteAfterTheSame(first, second);
   std::string stream = StateStreamOf(name_, kShard, topic_.identity);
   for (int i = 0; i < 50; ++i) {
     EXPECT_EQ(State().next, ShardState::Next::kOpen);

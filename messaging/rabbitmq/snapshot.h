@@ -60,11 +60,13 @@ struct EpochChanges {
 };
 
 // Where the shard has so many changes that it is due, or where somebody has begun and not ended:
-// does it. False: nothing was done, since it is not due, or another is at it.
+// does it. False: nothing was done, since it is not due, or another is at it. kUnavailable: a node
+// of the URL is away, or shows something else than the others; kNotFound: the topic is gone.
 absl::StatusOr<bool> BeginEpochIfDue(Connection& connection, World& world, const Topic& topic,
                                      Shard shard, const EpochChanges& changes);
 
-// A thread that does so for the shards that publishers speak of.
+// A thread that does so for the shards that publishers speak of. What fails is in the log, and is
+// tried again after 5 to 30 s, with another node.
 class Compactor {
  public:
   explicit Compactor(World& world) : world_(world) {}
